@@ -1,0 +1,126 @@
+//! Hunt: is something here that is known to be bad, or that intruders do?
+//!
+//! Serves ED 21-03 action 2.b and Appendix A: a mismatch says that something changed, this says what it is.
+//! Rules and indicators run over every file that no manifest from outside vouches for, in the same passage that
+//! hashes it. Known bad beats known good: digests and paths are held against vouched files too.
+//! Never takes its own rules for an intruder: a file that holds exactly the rules of this run is passed over, and
+//! said to be.
+
+pub(crate) mod files;
+mod tamper;
+
+use std::collections::{BTreeMap, HashSet};
+
+use directive::hunting::{Hunting, Settings, Tamper};
+use directive::record::Gap;
+use hunt::indicator::{self, Indicators};
+use hunt::yara::{self, Rules};
+use sha2::{Digest as _, Sha256};
+
+/// Bounds of hunting.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of a file that are held in memory at once, for each thread. Longer files are hunted in pieces.
+    pub content: u64,
+    /// Bytes by which pieces of a long file overlap. What is longer and lies across a border is missed; that the
+    /// file was hunted in pieces is a gap.
+    pub overlap: usize,
+    /// Bounds of the rules.
+    pub yara: yara::Limits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { content: 24 << 20, overlap: 64 << 10, yara: yara::Limits::default() }
+    }
+}
+
+/// Rules, indicators and tables, ready to run. Made once for all instances of a run.
+pub struct Hunt {
+    pub(crate) settings: Settings,
+    pub(crate) tamper: Tamper,
+    pub(crate) rules: Rules,
+    pub(crate) indicators: Indicators,
+    /// Digests of the files that hold the rules themselves.
+    pub(crate) own: HashSet<[u8; 32]>,
+    pub(crate) limits: Limits,
+    unusable: Vec<Gap>,
+}
+
+/// Where rules and indicators come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The directive's pack: the verdict needs them.
+    Pack,
+    /// The operator's own, beside it.
+    Operator,
+}
+
+impl Hunt {
+    /// Compiles what packs and the operator bring; `None` if that is nothing. What cannot be used is a gap, and
+    /// the rest is used.
+    pub fn prepare<'a>(sets: impl IntoIterator<Item = (&'a Hunting, Origin)>, limits: Limits) -> Option<Self> {
+        let (mut rules, mut lists) = (BTreeMap::new(), BTreeMap::new());
+        let mut needed = HashSet::new();
+        let mut own = HashSet::new();
+        let (mut settings, mut tamper) = (Settings::default(), Tamper::default());
+        let mut is_empty = true;
+        for (set, origin) in sets {
+            is_empty &= set.is_empty();
+            let digests = set.yara.values().chain(set.indicators.values()).map(|bytes| Sha256::digest(bytes));
+            own.extend(digests.map(<[u8; 32]>::from));
+            for (into, from) in [(&mut rules, &set.yara), (&mut lists, &set.indicators)] {
+                for (name, bytes) in from {
+                    let name = add(into, name, bytes);
+                    if origin == Origin::Pack {
+                        needed.insert(name);
+                    }
+                }
+            }
+            settings.everything |= set.settings.everything;
+            settings.no_vouch.extend(set.settings.no_vouch.iter().cloned());
+            tamper.extend(&set.tamper);
+        }
+        if is_empty {
+            return None;
+        }
+        let (rules, broken) = Rules::compile(&rules, limits.yara);
+        let (indicators, problems) = Indicators::read(&lists, indicator::Limits::default());
+        let broken = broken.into_iter().map(|error| (error.file, error.report));
+        let problems = problems.into_iter().map(|problem| (problem.file.clone(), problem.to_string()));
+        let gap = |(file, why): (String, String)| Gap {
+            code: "rule-unusable".into(),
+            path: None,
+            // What is only counted may be the pack's.
+            required: needed.contains(&file) || (file.is_empty() && !needed.is_empty()),
+            place: Some(file).filter(|file| !file.is_empty()),
+            why,
+        };
+        let unusable = broken.chain(problems).map(gap).collect();
+        Some(Self { settings, tamper, rules, indicators, own, limits, unusable })
+    }
+
+    /// How many rules and indicators there are.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.rules.len(), self.indicators.len())
+    }
+
+    /// Rules and indicators that cannot be used, with line and caret where they have a place.
+    pub(crate) fn unusable(&self) -> &[Gap] {
+        &self.unusable
+    }
+}
+
+/// Adds a file under its name, or under another if two sets have different files of one name: neither may take
+/// the place of the other.
+fn add(files: &mut BTreeMap<String, Vec<u8>>, name: &str, bytes: &[u8]) -> String {
+    let mut free = name.to_owned();
+    let mut number = 1;
+    while files.get(&free).is_some_and(|other| other != bytes) {
+        number += 1;
+        free = format!("{name} ({number})");
+    }
+    files.insert(free.clone(), bytes.to_vec());
+    free
+}

@@ -1,0 +1,350 @@
+//! Files: which rules and indicators does each file match?
+//!
+//! Whoever reads hands what must be scanned to threads that hunt, each with a scanner of its own: scanners
+//! cannot change threads, and one that is kept from file to file costs a quarter of a new one for each.
+
+use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+
+use directive::record::{Evidence, Finding, Gap, Severity, hex};
+use directive::text::Text;
+use evidence::{Digests, Meta, Source, Wants};
+use hunt::indicator::{File, Hit};
+use hunt::yara::{About, Match, Scanner, Unscanned};
+
+use super::Hunt;
+use super::tamper;
+use crate::glob;
+use crate::integrity::{KEPT, about};
+
+/// Findings of one rule that are kept one by one: those whose paths come first, whichever thread met them.
+const KEPT_OF_ONE_RULE: usize = 1_000;
+
+/// What hunting in files left behind.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) gaps: Vec<Gap>,
+    pub(crate) hunted: u64,
+}
+
+/// What is found while files are met.
+#[derive(Default)]
+struct Finds {
+    /// By code and rule, then by place.
+    by_rule: HashMap<(String, Option<String>), BTreeMap<(Option<Text>, String), Finding>>,
+    beyond: u64,
+    gaps: Vec<Gap>,
+    hunted: u64,
+}
+
+impl Finds {
+    fn keep(&mut self, finding: Finding) {
+        let rule = (finding.code.clone(), finding.rule.clone());
+        let all = self.by_rule.entry(rule).or_default();
+        all.insert((finding.path.clone(), finding.why.clone()), finding);
+        if all.len() > KEPT_OF_ONE_RULE {
+            all.pop_last();
+            self.beyond += 1;
+        }
+    }
+}
+
+/// A file whose content must be scanned.
+pub(crate) struct Job {
+    meta: Meta,
+    sha256: [u8; 32],
+    content: Vec<u8>,
+}
+
+/// Jobs that wait. Each may hold a whole file, so that few may.
+const WAITING: usize = 2;
+
+/// What the hunting threads take their jobs from.
+pub(crate) struct Jobs(Mutex<Receiver<Box<Job>>>);
+
+impl Jobs {
+    fn next(&self) -> Option<Box<Job>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+    }
+}
+
+/// A file that is hunted in when all others were met, with all its names.
+struct Later {
+    digests: Digests,
+    names: Vec<Meta>,
+}
+
+/// A file, as it was met.
+#[derive(Clone, Copy)]
+pub(crate) struct Met<'m> {
+    pub(crate) meta: &'m Meta,
+    pub(crate) digests: &'m Digests,
+    /// Whether a manifest from outside vouches for it.
+    pub(crate) is_vouched: bool,
+    /// Whether its bytes were met under another name already.
+    pub(crate) is_further: bool,
+}
+
+/// Ends the hunting threads when reading ended, however it did.
+pub(crate) struct Closing<'f, 'a>(pub(crate) &'f Files<'a>);
+
+impl Drop for Closing<'_, '_> {
+    fn drop(&mut self) {
+        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// Hunts in files as they are met.
+pub(crate) struct Files<'a> {
+    hunt: &'a Hunt,
+    clause: Option<&'a str>,
+    jobs: Mutex<Option<SyncSender<Box<Job>>>>,
+    finds: Mutex<Finds>,
+    /// Files that were not held in memory when they came by, by what is scanned once for all of its names.
+    later: Mutex<BTreeMap<([u8; 32], Option<Text>), Later>>,
+    places: tamper::Places,
+}
+
+impl<'a> Files<'a> {
+    pub(crate) fn new(hunt: &'a Hunt, source: &dyn Source, clause: Option<&'a str>) -> (Self, Jobs) {
+        let (sender, receiver) = sync_channel(WAITING);
+        let places = tamper::Places::new(&hunt.tamper, source);
+        let files = Self {
+            hunt,
+            clause,
+            jobs: Mutex::new(Some(sender)),
+            finds: Mutex::default(),
+            later: Mutex::default(),
+            places,
+        };
+        (files, Jobs(Mutex::new(receiver)))
+    }
+
+    /// Hunts until [`Closing`] is dropped. For a thread of its own.
+    pub(crate) fn work(&self, jobs: &Jobs) {
+        let mut scanner = None;
+        while let Some(job) = jobs.next() {
+            // A scanner is made when there is something to scan: it takes megabytes.
+            let scanner = scanner.get_or_insert_with(|| self.hunt.rules.scanner());
+            match self.scan(scanner, &job.content, &job.meta) {
+                Ok(matches) => {
+                    let found = matches.iter().map(|found| self.matched(&job.meta, found, 0));
+                    self.keep(found.map(|finding| sealed(finding, job.sha256)));
+                    self.finds().hunted += 1;
+                }
+                Err(unscanned) => self.gap(&job.meta, &unscanned.to_string()),
+            }
+        }
+    }
+
+    /// What is wanted of a file, given what is wanted anyway and whether somebody from outside lists it.
+    ///
+    /// Of a file with several names nothing is held: which name comes first depends on the threads, and each
+    /// must be named.
+    pub(crate) fn wants(&self, meta: &Meta, wants: Wants, is_listed: bool) -> Wants {
+        let indicators = &self.hunt.indicators;
+        let is_hunted = !is_listed || self.looks_into_vouched(meta.path.as_bytes());
+        let content = if is_hunted && meta.nlink < 2 && self.wants_content() { self.hunt.limits.content } else { 0 };
+        let wants = if indicators.wants_md5() { Wants::MD5 } else { wants };
+        wants.with_sha1(indicators.wants_sha1()).with_content(content)
+    }
+
+    fn wants_content(&self) -> bool {
+        !self.hunt.rules.is_empty() || self.hunt.indicators.wants_content()
+    }
+
+    fn looks_into_vouched(&self, path: &[u8]) -> bool {
+        let settings = &self.hunt.settings;
+        settings.everything || settings.no_vouch.iter().any(|pattern| glob::matches(pattern.as_bytes(), path))
+    }
+
+    /// A file that was met, with its content if that was wanted; `is_further` if its bytes were met under another
+    /// name already.
+    pub(crate) fn meet(&self, file: &Met<'_>, content: Option<Vec<u8>>) {
+        let Met { meta, digests, is_vouched, is_further } = *file;
+        self.keep(self.places.meet(meta, digests, self.clause));
+        if self.hunt.own.contains(&digests.sha256) {
+            let why = "it holds exactly the rules that this run hunts with; it was not hunted in".to_owned();
+            return self.keep([about("own-rules", Severity::Info, meta, why, self.clause)]);
+        }
+        let path = meta.path.as_bytes();
+        let hits = self.hunt.indicators.file(&known(meta, digests), content.as_deref());
+        self.keep(hits.iter().map(|hit| sealed(self.indicated(meta, hit), digests.sha256)));
+        if (is_vouched && !self.looks_into_vouched(path)) || meta.size == 0 || !self.wants_content() {
+            return;
+        }
+        match content {
+            Some(_) if self.hunt.rules.is_empty() => self.finds().hunted += 1,
+            Some(content) => self.hand_over(Box::new(Job { meta: meta.clone(), sha256: digests.sha256, content })),
+            None => {
+                let is_shared = is_further || meta.nlink > 1;
+                let name = (!is_shared).then(|| meta.path.clone());
+                let mut later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+                let later =
+                    later.entry((digests.sha256, name)).or_insert_with(|| Later { digests: *digests, names: vec![] });
+                later.names.push(meta.clone());
+            }
+        }
+    }
+
+    fn hand_over(&self, job: Box<Job>) {
+        let sender = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(Err(refused)) = sender.map(|sender| sender.send(job)) {
+            // Every hunting thread is gone, which only a panic does; it will be told where threads are joined.
+            self.gap(&refused.0.meta, "hunting ended early");
+        }
+    }
+
+    /// Hunts in what was not held in memory: long files in pieces, files with several names, and files that a
+    /// manifest lists and that turned out to be others.
+    pub(crate) fn finish(self, source: &dyn Source, stop: &dyn Fn() -> bool) -> Found {
+        let later = std::mem::take(&mut *self.later.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut scanner = (!later.is_empty()).then(|| self.hunt.rules.scanner());
+        for mut file in later.into_values() {
+            file.names.sort_by(|a, b| a.path.cmp(&b.path));
+            match &mut scanner {
+                Some(scanner) if !stop() => self.in_pieces(scanner, source, &file),
+                _ => break,
+            }
+        }
+        self.keep(self.places.finish(source, self.clause));
+        let finds = self.finds.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut gaps = finds.gaps;
+        if finds.beyond > 0 {
+            let why = format!("{} more matches of rules that matched {KEPT_OF_ONE_RULE} files already", finds.beyond);
+            gaps.push(Gap { code: "too-many".into(), path: None, place: None, why, required: false });
+        }
+        let findings = finds.by_rule.into_values().flat_map(BTreeMap::into_values).collect();
+        Found { findings, gaps, hunted: finds.hunted }
+    }
+
+    /// Hunts in one file, and names it by all of `names`. Rules that ask for the name see the first.
+    fn in_pieces(&self, scanner: &mut Scanner<'a>, source: &dyn Source, file: &Later) {
+        let Some(meta) = file.names.first() else { return };
+        let known = known(meta, &file.digests);
+        let piece = usize::try_from(self.hunt.limits.content).unwrap_or(usize::MAX);
+        let mut buffer: Vec<u8> = Vec::new();
+        let mut start = 0_u64;
+        // By rule: what matches in two pieces is one finding, about the first place.
+        let mut findings: BTreeMap<(String, Option<String>), Finding> = BTreeMap::new();
+        let mut failure = None;
+        let indicators = &self.hunt.indicators;
+        // What holds of digest or name alone was told of each name when that was met.
+        let told = indicators.file(&known, None);
+        let is_new = |hit: &Hit<'_>| told.iter().all(|told| told.indicator.id != hit.indicator.id);
+        let mut go = |buffer: &[u8], start: u64| {
+            let hits = indicators.file(&known, Some(buffer)).into_iter().filter(is_new);
+            let mut found: Vec<Finding> = hits.map(|hit| self.indicated(meta, &hit)).collect();
+            match self.scan(scanner, buffer, meta) {
+                Ok(matches) => found.extend(matches.iter().map(|found| self.matched(meta, found, start))),
+                Err(unscanned) => failure = Some(unscanned.to_string()),
+            }
+            for finding in found {
+                findings.entry((finding.code.clone(), finding.rule.clone())).or_insert(finding);
+            }
+        };
+        let read = source.stream(meta.path.as_bytes(), &mut |bytes| {
+            buffer.extend_from_slice(bytes);
+            if buffer.len() >= piece {
+                go(&buffer, start);
+                let keep = buffer.len().min(self.hunt.limits.overlap);
+                start += (buffer.len() - keep) as u64;
+                buffer.drain(..buffer.len() - keep);
+            }
+            true
+        });
+        go(&buffer, start);
+        match (read, failure) {
+            (Err(error), _) => self.gap(meta, &error.to_string()),
+            (Ok(None), _) => self.gap(meta, "it was not there any more"),
+            (Ok(_), Some(failure)) => self.gap(meta, &failure),
+            (Ok(_), None) => {
+                if start > 0 {
+                    let why = "it is too long to be held at once and was hunted in pieces: a rule that asks for its \
+                               size or its end, or for what lies far apart, may have missed it";
+                    self.push_gap(meta, why, false);
+                }
+                self.finds().hunted += file.names.len() as u64;
+            }
+        }
+        for name in &file.names {
+            let named = findings.values().map(|finding| {
+                let same = about(&finding.code, finding.severity, name, finding.why.clone(), self.clause);
+                let (rule, attack, evidence) = (finding.rule.clone(), finding.attack.clone(), finding.evidence.clone());
+                sealed(Finding { rule, attack, evidence, ..same }, file.digests.sha256)
+            });
+            self.keep(named);
+        }
+    }
+
+    fn scan(&self, scanner: &mut Scanner<'a>, content: &[u8], meta: &Meta) -> Result<Vec<Match>, Unscanned> {
+        let about = About { path: meta.path.as_bytes().to_vec(), owner: meta.uid.to_string() };
+        // The engine compiles rules of others to machine code. If it stumbles, one file was not seen, and the
+        // threads that read must not wait for ever for the one that hunts.
+        let scan = AssertUnwindSafe(|| scanner.scan(content, &about));
+        let result = catch_unwind(scan);
+        result.unwrap_or_else(|_| {
+            *scanner = self.hunt.rules.scanner();
+            Err(Unscanned::Engine)
+        })
+    }
+
+    fn matched(&self, meta: &Meta, found: &Match, start: u64) -> Finding {
+        let what = found.description.as_deref().map(directive::text::escape);
+        let mut why = what.map_or_else(|| "a rule matches it".to_owned(), |what| format!("a rule matches it: {what}"));
+        if let Some(offset) = found.offset {
+            why += &format!("; first at byte {}", start + offset);
+        }
+        let mut finding = about("yara-match", found.severity, meta, why, self.clause);
+        finding.rule = Some(found.rule.clone());
+        finding.attack.clone_from(&found.attack);
+        finding.evidence = Some(Evidence { sha256: None, excerpt: found.excerpt.clone() });
+        finding
+    }
+
+    fn indicated(&self, meta: &Meta, hit: &Hit<'_>) -> Finding {
+        let name = directive::text::escape(&hit.indicator.name);
+        let why = format!("a published indicator names it by {}: {name}", hit.seen);
+        let mut finding = about("indicator-match", hit.severity, meta, why, self.clause);
+        finding.rule = Some(hit.indicator.id.clone());
+        finding.attack.clone_from(&hit.indicator.attack);
+        finding
+    }
+
+    fn keep(&self, findings: impl IntoIterator<Item = Finding>) {
+        let mut findings = findings.into_iter().peekable();
+        if findings.peek().is_some() {
+            let mut finds = self.finds();
+            findings.for_each(|finding| finds.keep(finding));
+        }
+    }
+
+    fn gap(&self, meta: &Meta, why: &str) {
+        self.push_gap(meta, &format!("it was not hunted in to its end: {why}"), meta.is_executable());
+    }
+
+    fn push_gap(&self, meta: &Meta, why: &str, required: bool) {
+        let path = Some(Text::new(meta.path.as_bytes()));
+        let mut finds = self.finds();
+        if finds.gaps.len() < KEPT {
+            finds.gaps.push(Gap { code: "not-hunted".into(), path, place: None, why: why.into(), required });
+        }
+    }
+
+    fn finds(&self) -> std::sync::MutexGuard<'_, Finds> {
+        self.finds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn known<'f>(meta: &'f Meta, digests: &Digests) -> File<'f> {
+    File { path: meta.path.as_bytes(), sha256: digests.sha256, md5: digests.md5, sha1: digests.sha1 }
+}
+
+/// A finding that says which bytes it is about.
+fn sealed(mut finding: Finding, sha256: [u8; 32]) -> Finding {
+    finding.evidence.get_or_insert_default().sha256 = Some(hex(&sha256));
+    finding
+}

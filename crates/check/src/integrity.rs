@@ -1,0 +1,166 @@
+//! Integrity: does every file on the instance match what the vendor shipped?
+//!
+//! Serves ED 21-03 action 2 ("detects any mismatch of hashes", "newly detected files"). Every file
+//! is read once and held against manifests from outside, against the instance's own package
+//! database, and against rules for owner and mode. What was not seen is a gap, and a file that is
+//! as shipped again is still reported.
+//! Never takes the instance's word: what agrees only with a list found on it is *consistent*.
+//! Speed: `benches/integrity.rs`.
+
+mod generation;
+mod history;
+mod index;
+mod previous;
+mod rules;
+mod sight;
+mod weigh;
+
+use std::num::NonZeroUsize;
+
+use directive::product::Product;
+use directive::progress::Progress;
+use directive::record::{Conclusion, Coverage, Finding, Gap, Witness};
+use evidence::Source;
+use evidence::live::Running;
+
+use crate::dpkg::Database;
+use crate::hunt::Hunt;
+use crate::hunt::files::{Closing, Files};
+use crate::live;
+use crate::manifest::{Manifest, Operator, found};
+use crate::version;
+use generation::Generations;
+use index::Index;
+use previous::Previous;
+use rules::Rules;
+use sight::{Complete, Sight};
+pub(crate) use sight::{KEPT, about, bare, is_below};
+pub(crate) use weigh::describe;
+
+/// What to check, against what.
+pub struct Request<'a> {
+    /// The evidence.
+    pub source: &'a dyn Source,
+    /// Lists made elsewhere. They alone vouch.
+    pub manifests: &'a [Manifest<Operator>],
+    /// What of the instance's own to hold it against.
+    pub baseline: Baseline,
+    /// The product, for complete and volatile folders, rules and version files.
+    pub product: Option<&'a Product>,
+    /// The clause of the directive that asks for the check, for the findings.
+    pub clause: Option<&'a str>,
+    /// The findings of the last check of the same instance.
+    pub previous: &'a [Finding],
+    /// What the last check of the same instance saw.
+    pub previous_coverage: Option<&'a Coverage>,
+    /// The host itself, if the evidence is what it runs on: its processes and kernel are looked at too.
+    pub live: Option<&'a Running>,
+    /// What is known to be bad, and what intruders do.
+    pub hunt: Option<&'a Hunt>,
+    /// How many threads read.
+    pub threads: NonZeroUsize,
+    /// Who watches, and may ask to stop.
+    pub progress: &'a dyn Progress,
+}
+
+/// A manifest that the instance itself brings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Baseline {
+    /// None.
+    #[default]
+    None,
+    /// Debian's package database.
+    Dpkg,
+}
+
+/// What a check found.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Facts about the instance, sorted by path.
+    pub findings: Vec<Finding>,
+    /// What was not seen, sorted by path.
+    pub gaps: Vec<Gap>,
+    /// How much was seen.
+    pub coverage: Coverage,
+    /// What that adds up to.
+    pub conclusion: Conclusion,
+    /// What files of the instance say about its version.
+    pub witnesses: Vec<Witness>,
+}
+
+/// Why a check could not start. What goes wrong later is a gap.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The evidence cannot be read at all.
+    #[error("the evidence cannot be read")]
+    Evidence(#[from] evidence::Error),
+}
+
+/// Holds evidence against what was shipped.
+///
+/// Every regular file is read once; time grows with the bytes read, memory with the files listed
+/// and the findings made, not with the files met. Findings and gaps come out sorted by path, the
+/// same for the same evidence whatever the number of threads.
+///
+/// Without any manifest, or interrupted, the outcome carries a required gap and is never a pass.
+///
+/// # Errors
+///
+/// [`Error::Evidence`] if the root of the evidence cannot be read.
+pub fn check(request: &Request<'_>) -> Result<Outcome, Error> {
+    let source = request.source;
+    let found = found::read(source, request.product, request.clause);
+    let mut gaps = found.gaps;
+    // One that is signed by a pinned key stands beside those that the operator brings.
+    let manifests: Vec<Manifest<Operator>> =
+        found.manifest.map(|own| request.manifests.iter().cloned().chain([own]).collect()).unwrap_or_default();
+    let request = &Request { manifests: if manifests.is_empty() { request.manifests } else { &manifests }, ..*request };
+    let mut database = match request.baseline {
+        Baseline::None => Database::default(),
+        Baseline::Dpkg => Database::read(source),
+    };
+    gaps.append(&mut database.gaps);
+    let generations = Generations::find(source, request.product, request.manifests, &mut gaps);
+    let mut index = Index::new(source, request.manifests, &database, &generations, request.clause);
+    index.complaints.extend(found.findings);
+    request.progress.expect(index.len() as u64);
+
+    let product_rules = request.product.map_or(&[][..], |product| &product.integrity.metadata);
+    let rules = Rules::new(source, product_rules, database.overrides.clone());
+    let complete = Complete::new(source, request.product, &index, &generations, request.baseline);
+    let previous = Previous::new(request.previous);
+    let (files, jobs) = request.hunt.map(|hunt| Files::new(hunt, source, request.clause)).unzip();
+    let sight = Sight::new(&index, &generations, &rules, &complete, &previous, files.as_ref(), request);
+    std::thread::scope(|scope| {
+        let _closing = files.as_ref().map(Closing);
+        if let (Some(files), Some(jobs)) = (&files, &jobs) {
+            (0..request.threads.get()).for_each(|_| drop(scope.spawn(|| files.work(jobs))));
+        }
+        source.walk(request.threads, &sight)
+    })?;
+
+    let witnesses = request.product.map_or_else(Vec::new, |product| version::witnesses(source, product, &mut gaps));
+    let live = request.live.map(|running| live::look(running, request.clause, request.progress)).unwrap_or_default();
+    let mut tally = sight.finish();
+    let found = files.map(|files| files.finish(source, &|| request.progress.stop_requested()));
+    gaps.extend(request.hunt.into_iter().flat_map(Hunt::unusable).cloned());
+    if let Some(found) = found {
+        tally.coverage.hunted = found.hunted;
+        found.findings.into_iter().for_each(|finding| tally.finding(finding));
+        gaps.extend(found.gaps);
+    }
+    let interrupted = request.progress.stop_requested();
+    let seen = weigh::Seen {
+        request,
+        index: &index,
+        generations: &generations,
+        complete: &complete,
+        previous: &previous,
+        database: &database,
+        live,
+    };
+    let (findings, gaps, coverage, conclusion) = seen.weigh(tally, gaps, interrupted);
+    Ok(Outcome { findings, gaps, coverage, conclusion, witnesses })
+}

@@ -1,0 +1,227 @@
+//! Index: who claims what about one path?
+//!
+//! Manifests and package databases write paths through links (`/bin/sh` where `/bin` is a link);
+//! the index names every file as the walk will meet it. Lists from outside win over what the
+//! instance says of itself, and two lists from outside that contradict each other are a finding.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use directive::record::{Finding, Severity};
+use directive::text::Text;
+use evidence::{Digests, Source};
+
+use super::generation::Generations;
+use crate::dpkg::Database;
+use crate::manifest::{Claim, Instance, Manifest, Operator, Vouched};
+
+/// Everything that is claimed about one path.
+#[derive(Default)]
+pub(super) struct Slot {
+    pub(super) operator: Vec<Claim<Operator>>,
+    pub(super) own: Vec<Claim<Instance>>,
+    /// What manifests of other versions list here: they vouch for nothing, and explain a difference.
+    elsewhere: Vec<Claim<Operator>>,
+    /// Two lists from outside contradict each other.
+    disputed: bool,
+    seen: AtomicBool,
+}
+
+/// How a file stands to what is claimed.
+pub(super) enum Standing {
+    /// A list from outside has this digest.
+    Vouched(Vouched),
+    /// Only the instance's own word agrees with it.
+    Consistent,
+    /// Lists from outside contradict each other, and one of them agrees.
+    Disputed,
+    /// Nobody lists what is there.
+    Differs,
+}
+
+impl Slot {
+    pub(super) fn judge(&self, digests: &Digests) -> Standing {
+        if self.operator.is_empty() {
+            return if self.own.iter().any(|claim| claim.holds(digests)) {
+                Standing::Consistent
+            } else {
+                Standing::Differs
+            };
+        }
+        match self.operator.iter().find_map(|claim| claim.vouch(digests)) {
+            Some(_) if self.disputed => Standing::Disputed,
+            Some(vouched) => Standing::Vouched(vouched),
+            None => Standing::Differs,
+        }
+    }
+
+    /// Whether somebody claims something about this path for the version that is installed here.
+    pub(super) fn is_claimed(&self) -> bool {
+        !self.operator.is_empty() || !self.own.is_empty()
+    }
+
+    /// The manifest of another version that lists this very file.
+    pub(super) fn other_version(&self, digests: &Digests) -> Option<u32> {
+        self.elsewhere.iter().find(|claim| claim.holds(digests)).map(|claim| claim.by)
+    }
+
+    /// Whether the digest that is claimed is an MD5.
+    pub(super) fn needs_md5(&self) -> bool {
+        self.operator.is_empty() && !self.own.is_empty()
+    }
+
+    /// A configuration file, and nobody from outside lists it.
+    pub(super) fn is_conffile(&self) -> bool {
+        self.operator.is_empty() && self.own.iter().any(|claim| claim.conffile)
+    }
+
+    pub(super) fn mark_seen(&self) {
+        self.seen.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The claims of all manifests, by path.
+pub(super) struct Index {
+    slots: HashMap<Vec<u8>, Slot>,
+    manifests: Vec<String>,
+    versions: Vec<Option<String>>,
+    packages: Vec<String>,
+    /// What is wrong with the lists themselves, such as contradictions between them.
+    pub(super) complaints: Vec<Finding>,
+}
+
+impl Index {
+    pub(super) fn new(
+        source: &dyn Source,
+        manifests: &[Manifest<Operator>],
+        database: &Database,
+        generations: &Generations,
+        clause: Option<&str>,
+    ) -> Self {
+        let lines: usize = manifests.iter().map(Manifest::len).sum();
+        let mut index = Self {
+            slots: HashMap::with_capacity(lines + database.claims.len()),
+            manifests: manifests.iter().map(|manifest| manifest.name.clone()).collect(),
+            versions: manifests.iter().map(|manifest| manifest.version.clone()).collect(),
+            packages: database.packages.clone(),
+            complaints: Vec::new(),
+        };
+        let mut places = Places { source, folders: HashMap::new() };
+        for generation in &generations.0 {
+            for (by, manifest) in (0_u32..).zip(manifests) {
+                let is_theirs = generation.manifests.contains(&(by as usize));
+                // A manifest of no version is nobody else's.
+                if !is_theirs && (manifest.version.is_none() || generation.manifests.is_empty()) {
+                    continue;
+                }
+                for line in &manifest.lines {
+                    let place = places.place(&generation.path(&line.path));
+                    if is_theirs {
+                        index.operator(place, Claim::of_line(line, by), clause);
+                    } else {
+                        index.slots.entry(place).or_default().elsewhere.push(Claim::of_line(line, by));
+                    }
+                }
+            }
+        }
+        for (path, claim) in &database.claims {
+            index.slots.entry(places.place(path)).or_default().own.push(claim.clone());
+        }
+        index
+    }
+
+    fn operator(&mut self, path: Vec<u8>, claim: Claim<Operator>, clause: Option<&str>) {
+        let slot = self.slots.entry(path.clone()).or_default();
+        if let Some(first) = slot.operator.first().filter(|first| first.digest != claim.digest) {
+            let name = |by: u32| self.manifests.get(by as usize).map_or("", String::as_str);
+            let (one, other) = (name(first.by), name(claim.by));
+            self.complaints.push(Finding {
+                code: "manifest-disagrees".into(),
+                severity: Severity::Medium,
+                path: Some(Text::new(path)),
+                place: None,
+                why: format!("{one} and {other} list different digests for this path; neither vouches for it"),
+                evidence: None,
+                rule: Some(format!("manifests {one}, {other}")),
+                attack: Vec::new(),
+                clause: clause.map(str::to_owned),
+                times: Default::default(),
+            });
+            slot.disputed = true;
+        }
+        slot.operator.push(claim);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.values().filter(|slot| slot.is_claimed()).count()
+    }
+
+    /// The version of the manifest of that number.
+    pub(super) fn version_of(&self, by: u32) -> Option<&str> {
+        self.versions.get(by as usize)?.as_deref()
+    }
+
+    pub(super) fn get(&self, path: &[u8]) -> Option<&Slot> {
+        self.slots.get(path)
+    }
+
+    /// Whether some path is known only from the instance's own word.
+    pub(super) fn trusts_instance(&self) -> bool {
+        self.slots.values().any(|slot| slot.operator.is_empty() && !slot.own.is_empty())
+    }
+
+    /// What the walk did not meet, sorted by path.
+    pub(super) fn unseen(&self) -> Vec<(&[u8], &Slot)> {
+        let unseen = self.slots.iter().filter(|(_, slot)| slot.is_claimed() && !slot.seen.load(Ordering::Relaxed));
+        let mut unseen: Vec<_> = unseen.map(|(path, slot)| (path.as_slice(), slot)).collect();
+        unseen.sort_unstable_by_key(|(path, _)| *path);
+        unseen
+    }
+
+    /// The deepest folder that holds everything that lists from outside name; empty for the root.
+    pub(super) fn common_folder(&self) -> Option<Vec<u8>> {
+        let mut listed = self.slots.iter().filter(|(_, slot)| !slot.operator.is_empty()).map(|(path, _)| path);
+        let mut common = folder_of(listed.next()?).to_vec();
+        for path in listed {
+            while !common.is_empty() && !super::sight::is_below(path, &common) {
+                common.truncate(folder_of(&common).len());
+            }
+        }
+        Some(common)
+    }
+
+    /// What a slot was held against, for people: `manifest vendor.sha256`, `package coreutils`.
+    pub(super) fn authority(&self, slot: &Slot) -> String {
+        let name = |names: &[String], by: u32| names.get(by as usize).cloned().unwrap_or_default();
+        match (slot.operator.first(), slot.own.last()) {
+            (Some(claim), _) => format!("manifest {}", name(&self.manifests, claim.by)),
+            (None, Some(claim)) => format!("package {}", name(&self.packages, claim.by)),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+pub(super) fn folder_of(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|byte| *byte == b'/').map_or(b"", |slash| &path[..slash])
+}
+
+/// Finds where folders lead, each asked for once.
+struct Places<'a> {
+    source: &'a dyn Source,
+    folders: HashMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+impl Places<'_> {
+    /// The path as the walk will meet it. A folder that is not there keeps its name.
+    fn place(&mut self, path: &[u8]) -> Vec<u8> {
+        let folder = folder_of(path);
+        if !self.folders.contains_key(folder) {
+            let found = self.source.canonical_folder(folder).filter(|found| found != folder);
+            self.folders.insert(folder.to_vec(), found);
+        }
+        match self.folders.get(folder) {
+            Some(Some(found)) => [found.as_slice(), &path[folder.len()..]].concat(),
+            _ => path.to_vec(),
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! Sight: what does the walk meet, and how does each file stand to what is claimed?
+//!
+//! Called from all reading threads; does its thinking outside the lock and takes it once an entry.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use directive::product::Product;
+use directive::record::{Coverage, Evidence, Finding, FolderCoverage, Severity, hex};
+use directive::text::Text;
+use evidence::{Digests, Entry, Hides, Kind, Meta, Nature, Obstacle, ObstacleKind, Source, Visitor, Wants};
+use jiff::Timestamp;
+
+use super::generation::{Generation, Generations};
+use super::index::{Index, Slot, Standing};
+use super::previous::Previous;
+use super::rules::{Complaint, Rules};
+use super::{Baseline, Request};
+use crate::hunt::files::{Files, Met};
+
+/// Findings, and obstacles, that are kept one by one. An intruder who adds ten million files must
+/// not fill our memory with them; what is beyond is counted, and is a required gap.
+pub(crate) const KEPT: usize = 200_000;
+
+/// Whether `path` is `folder` or lies below it. The root is empty.
+pub(crate) fn is_below(path: &[u8], folder: &[u8]) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// The folders in which every file must be listed.
+pub(super) struct Complete {
+    folders: Vec<Vec<u8>>,
+    volatile: Vec<Vec<u8>>,
+    may_be_unlisted: Vec<Vec<u8>>,
+}
+
+impl Complete {
+    /// From the pack where it names such folders. Otherwise a list from outside claims the whole
+    /// evidence; beside a package database, only the deepest folder that holds all it names.
+    pub(super) fn new(
+        source: &dyn Source,
+        product: Option<&Product>,
+        index: &Index,
+        generations: &Generations,
+        baseline: Baseline,
+    ) -> Self {
+        // An installation that nothing lists has no folder in which everything must be listed.
+        let listed = generations.0.iter().filter(|one| one.folder.is_empty() || !one.manifests.is_empty());
+        let place = |path: &String, generation: &Generation| {
+            let path = generation.path(path.trim_end_matches('/').as_bytes()).into_owned();
+            source.canonical_file(&path).unwrap_or(path)
+        };
+        let places = |paths: &[String]| -> Vec<Vec<u8>> {
+            listed.clone().flat_map(|one| paths.iter().map(|path| place(path, one))).collect()
+        };
+        let pack = product.map(|product| &product.integrity);
+        let mut folders = pack.map_or_else(Vec::new, |pack| places(&pack.complete));
+        if folders.is_empty() {
+            folders.extend(index.common_folder().and_then(|common| match baseline {
+                Baseline::None => Some(Vec::new()),
+                Baseline::Dpkg => Some(common).filter(|common| !common.is_empty()),
+            }));
+        }
+        Self {
+            folders,
+            volatile: pack.map_or_else(Vec::new, |pack| places(&pack.volatile)),
+            may_be_unlisted: pack.map_or_else(Vec::new, |pack| places(&pack.may_be_unlisted)),
+        }
+    }
+
+    pub(super) fn is_volatile(&self, path: &[u8]) -> bool {
+        self.volatile.iter().any(|folder| is_below(path, folder))
+    }
+
+    /// Whether every file here must be listed.
+    pub(super) fn covers(&self, path: &[u8]) -> bool {
+        let is_in = |folders: &[Vec<u8>]| folders.iter().any(|folder| is_below(path, folder));
+        is_in(&self.folders) && !self.is_volatile(path) && !is_in(&self.may_be_unlisted)
+    }
+
+    /// Whether a folder that could not be seen hides part of what must be complete.
+    pub(super) fn is_hidden_by(&self, path: &[u8]) -> bool {
+        self.covers(path) || self.folders.iter().any(|folder| is_below(folder, path))
+    }
+}
+
+/// What the walk left behind.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) findings: Vec<Finding>,
+    pub(super) obstacles: Vec<Obstacle>,
+    /// Findings and obstacles beyond [`KEPT`].
+    pub(super) beyond: u64,
+    /// Links where a manifest lists a file; they are held against their targets afterwards.
+    pub(super) links: Vec<Meta>,
+    /// Programs and scripts that no manifest lists.
+    pub(super) programs: Vec<Finding>,
+    /// Files vouched for, by generation.
+    pub(super) vouched: Vec<u64>,
+    /// Files that belong to another version, by that version, for each generation.
+    pub(super) strangers: BTreeMap<(usize, String), u64>,
+    pub(super) coverage: Coverage,
+    pub(super) by_folder: BTreeMap<Vec<u8>, FolderCoverage>,
+}
+
+impl Tally {
+    pub(super) fn finding(&mut self, finding: Finding) {
+        if self.findings.len() < KEPT {
+            self.findings.push(finding);
+        } else {
+            self.beyond += 1;
+        }
+    }
+
+    pub(super) fn folder(&mut self, path: &[u8]) -> &mut FolderCoverage {
+        let top = top_folder(path);
+        if !self.by_folder.contains_key(top) {
+            let fresh = FolderCoverage { folder: Text::new(top), ..FolderCoverage::default() };
+            self.by_folder.insert(top.to_vec(), fresh);
+        }
+        self.by_folder.entry(top.to_vec()).or_default()
+    }
+
+    /// Counts a file that stands as a manifest says.
+    pub(super) fn matched(&mut self, path: &[u8], standing: &Standing) {
+        match standing {
+            Standing::Vouched(_) => self.coverage.vouched += 1,
+            Standing::Consistent => self.coverage.consistent += 1,
+            Standing::Disputed | Standing::Differs => return,
+        }
+        self.folder(path).matched += 1;
+    }
+}
+
+/// `/usr` of `/usr/bin/ls`; `/` for a file in the root itself.
+fn top_folder(path: &[u8]) -> &[u8] {
+    match path.iter().skip(1).position(|byte| *byte == b'/') {
+        Some(slash) => &path[..slash + 1],
+        None => b"/",
+    }
+}
+
+/// The times of an entry, as far as a calendar holds them.
+pub(super) fn times(meta: &Meta) -> BTreeMap<String, Timestamp> {
+    let all = [("mtime", Some(meta.mtime)), ("ctime", meta.ctime), ("birth", meta.birth)];
+    all.into_iter().filter_map(|(name, time)| Some((name.to_owned(), time?.timestamp()?))).collect()
+}
+
+/// Receives the walk.
+pub(super) struct Sight<'a> {
+    index: &'a Index,
+    generations: &'a Generations,
+    rules: &'a Rules,
+    complete: &'a Complete,
+    previous: &'a Previous<'a>,
+    hunt: Option<&'a Files<'a>>,
+    request: &'a Request<'a>,
+    tally: Mutex<Tally>,
+}
+
+impl<'a> Sight<'a> {
+    pub(super) fn new(
+        index: &'a Index,
+        generations: &'a Generations,
+        rules: &'a Rules,
+        complete: &'a Complete,
+        previous: &'a Previous<'a>,
+        hunt: Option<&'a Files<'a>>,
+        request: &'a Request<'a>,
+    ) -> Self {
+        let tally = Tally { vouched: vec![0; generations.0.len()], ..Tally::default() };
+        Self { index, generations, rules, complete, previous, hunt, request, tally: Mutex::new(tally) }
+    }
+
+    pub(super) fn finish(self) -> Tally {
+        self.tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tally(&self) -> std::sync::MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finding(&self, code: &str, severity: Severity, meta: &Meta, why: String) -> Finding {
+        about(code, severity, meta, why, self.request.clause)
+    }
+
+    fn file(&self, meta: &Meta, digests: &Digests, content: Option<Vec<u8>>, bytes: u64) {
+        let path = meta.path.as_bytes();
+        let (generation, inside) = self.generations.of(path);
+        let known = self.index.get(path);
+        // Another version of the product lists this very file here.
+        let stranger = known.and_then(|slot| slot.other_version(digests)).and_then(|by| self.index.version_of(by));
+        let slot = known.filter(|slot| slot.is_claimed());
+        let standing = slot.map(|slot| {
+            slot.mark_seen();
+            slot.judge(digests)
+        });
+        let mut findings = Vec::new();
+        let mut program = None;
+        match (&standing, slot) {
+            (Some(Standing::Differs), Some(slot)) => findings.push(self.modified(meta, slot)),
+            (None, _) if self.complete.covers(path) => findings.push(self.added(meta)),
+            (None, _) => program = self.program(meta, digests, generation),
+            _ => {}
+        }
+        if let (Some(version), Some(finding)) = (stranger, findings.first_mut()) {
+            finding.why = format!("{}; it is the file that version {version} shipped here", finding.why);
+        }
+        let complaint = self.rules.product(meta, inside).or_else(|| match slot {
+            Some(slot) if !slot.own.is_empty() => self.rules.package(meta),
+            Some(_) => None,
+            None => self.rules.unlisted(meta),
+        });
+        findings.extend(complaint.map(|complaint| self.metadata(meta, complaint)));
+        for finding in &mut findings {
+            finding.evidence = Some(Evidence { sha256: Some(hex(&digests.sha256)), excerpt: None });
+        }
+        let matched = matches!(standing, Some(Standing::Vouched(_) | Standing::Consistent));
+        self.previous.meet(meta, matched);
+        if let Some(hunt) = self.hunt {
+            let is_vouched = matches!(standing, Some(Standing::Vouched(_)));
+            hunt.meet(&Met { meta, digests, is_vouched, is_further: bytes == 0 }, content);
+        }
+
+        let mut tally = self.tally();
+        tally.coverage.files += 1;
+        tally.coverage.bytes += bytes;
+        let folder = tally.folder(path);
+        folder.files += 1;
+        folder.bytes += bytes;
+        match &standing {
+            Some(standing) => {
+                tally.matched(path, standing);
+                tally.vouched[generation] += u64::from(matches!(standing, Standing::Vouched(_)));
+            }
+            None => {
+                tally.coverage.unlisted += 1;
+                tally.coverage.unlisted_executables += u64::from(meta.is_executable());
+            }
+        }
+        if let (Some(version), false) = (stranger, matched) {
+            *tally.strangers.entry((generation, version.to_owned())).or_default() += 1;
+        }
+        if is_program(meta, digests) && standing.is_none() {
+            tally.coverage.unlisted_programs += 1;
+            tally.folder(path).unlisted_programs += 1;
+        }
+        if tally.programs.len() < KEPT {
+            tally.programs.extend(program);
+        }
+        findings.into_iter().for_each(|finding| tally.finding(finding));
+        drop(tally);
+        self.request.progress.advance(1, bytes);
+    }
+
+    fn modified(&self, meta: &Meta, slot: &Slot) -> Finding {
+        let (severity, why) = difference(self.index, self.complete, meta.path.as_bytes(), slot);
+        let mut finding = self.finding("file-modified", severity, meta, why);
+        finding.rule = Some(self.index.authority(slot));
+        if severity > Severity::Info && meta.is_executable() {
+            // T1554: Compromise Host Software Binary.
+            finding.attack.push("T1554".into());
+        }
+        finding
+    }
+
+    fn added(&self, meta: &Meta) -> Finding {
+        let why = "no manifest lists it, in a folder where every file must be listed".to_owned();
+        self.finding("file-added", Severity::High, meta, why)
+    }
+
+    /// A program where no manifest says what must be: it is only listed. Tools are staged in such
+    /// folders because the vendor's own check passes them over.
+    fn program(&self, meta: &Meta, digests: &Digests, generation: usize) -> Option<Finding> {
+        is_program(meta, digests).then_some(())?;
+        // Of a whole installation without a manifest a gap tells; its programs are no news.
+        let has_manifest = |one: &Generation| one.folder.is_empty() || !one.manifests.is_empty();
+        self.generations.0.get(generation).is_none_or(has_manifest).then_some(())?;
+        let what = match digests.nature {
+            Nature::Program => "a program",
+            Nature::Script => "a script",
+            Nature::Archive => "an archive of code",
+            _ => "an executable file",
+        };
+        let why = format!("{what} in a folder of which no manifest says what must be there");
+        let evidence = Some(Evidence { sha256: Some(hex(&digests.sha256)), excerpt: None });
+        Some(Finding { evidence, ..self.finding("program-unlisted", Severity::Info, meta, why) })
+    }
+
+    fn metadata(&self, meta: &Meta, complaint: Complaint) -> Finding {
+        let mut finding = self.finding("file-metadata", complaint.severity, meta, complaint.why);
+        finding.rule = Some(complaint.rule.into());
+        if complaint.escalates {
+            // T1548.001: Setuid and Setgid.
+            finding.attack.push("T1548.001".into());
+        }
+        finding
+    }
+
+    /// Where a regular file is listed and something else stands.
+    fn not_a_file(&self, meta: &Meta, slot: &Slot) {
+        slot.mark_seen();
+        if meta.kind == Kind::Link {
+            return self.tally().links.push(meta.clone());
+        }
+        let mut finding = self.modified(meta, slot);
+        finding.why = format!("it is a {}; {} lists a regular file", meta.kind.as_str(), self.index.authority(slot));
+        self.tally().finding(finding);
+    }
+}
+
+impl Visitor for Sight<'_> {
+    fn wants(&self, meta: &Meta) -> Wants {
+        let slot = self.index.get(meta.path.as_bytes());
+        let wants = if slot.is_some_and(Slot::needs_md5) { Wants::MD5 } else { Wants::SHA256 };
+        let Some(hunt) = self.hunt else { return wants };
+        let is_listed = slot.is_some_and(|slot| !slot.operator.is_empty());
+        hunt.wants(meta, wants, is_listed)
+    }
+
+    fn entry(&self, entry: Entry) {
+        let meta = &entry.meta;
+        if let Some(digests) = &entry.digests {
+            return self.file(meta, digests, entry.content, entry.bytes_read);
+        }
+        if let Some(slot) = self.index.get(meta.path.as_bytes()).filter(|slot| slot.is_claimed()) {
+            return self.not_a_file(meta, slot);
+        }
+        self.previous.meet(meta, false);
+        if meta.kind == Kind::Folder
+            && let Some(complaint) = self.rules.product(meta, self.generations.of(meta.path.as_bytes()).1)
+        {
+            let finding = self.metadata(meta, complaint);
+            self.tally().finding(finding);
+        }
+    }
+
+    fn obstacle(&self, obstacle: Obstacle) {
+        let path = obstacle.path.as_bytes();
+        let slot = self.index.get(path).filter(|slot| slot.is_claimed());
+        let mut finding = None;
+        if let (Hides::Entry, Some(slot)) = (obstacle.hides, slot) {
+            slot.mark_seen();
+            if let ObstacleKind::Special(kind) = obstacle.kind {
+                let why = format!("it is a {}; {} lists a regular file", kind.as_str(), self.index.authority(slot));
+                finding = Some(bare("file-modified", Severity::High, path, why, self.request.clause));
+            }
+        } else if obstacle.hides == Hides::Entry && self.complete.covers(path) && is_there(obstacle.kind) {
+            let why = "no manifest lists it, in a folder where every file must be listed; its content was not seen";
+            finding = Some(bare("file-added", Severity::High, path, why.to_owned(), self.request.clause));
+        }
+        let mut tally = self.tally();
+        tally.coverage.unseen += 1;
+        tally.folder(path).unseen += 1;
+        finding.into_iter().for_each(|finding| tally.finding(finding));
+        if tally.obstacles.len() < KEPT {
+            tally.obstacles.push(obstacle);
+        } else {
+            tally.beyond += 1;
+        }
+    }
+
+    fn stop(&self) -> bool {
+        self.request.progress.stop_requested()
+    }
+}
+
+/// Whether something runs: by its first bytes, or because its mode says so.
+fn is_program(meta: &Meta, digests: &Digests) -> bool {
+    let is_packed_code = || PACKED_CODE.iter().any(|ending| meta.path.as_bytes().ends_with(ending));
+    matches!(digests.nature, Nature::Program | Nature::Script)
+        || meta.is_executable()
+        || (digests.nature == Nature::Archive && is_packed_code())
+}
+
+/// Endings of archives that are programs: plug-ins were brought into a web server as such.
+const PACKED_CODE: [&[u8]; 6] = [b".jar", b".war", b".ear", b".egg", b".whl", b".pyz"];
+
+/// Whether an obstacle means a regular file that exists.
+fn is_there(kind: ObstacleKind) -> bool {
+    matches!(kind, ObstacleKind::Unreadable | ObstacleKind::Changed | ObstacleKind::TooLarge)
+}
+
+/// How much a difference weighs, and in what it consists.
+pub(super) fn difference(index: &Index, complete: &Complete, path: &[u8], slot: &Slot) -> (Severity, String) {
+    let authority = index.authority(slot);
+    if slot.is_conffile() {
+        return (Severity::Info, format!("a configuration file that differs from the one of {authority}"));
+    }
+    let severity = if complete.is_volatile(path) { Severity::Info } else { Severity::High };
+    let digest = if slot.needs_md5() { "MD5" } else { "SHA-256" };
+    (severity, format!("its {digest} differs from the one that {authority} lists"))
+}
+
+/// A finding about a path of which nothing more is known.
+pub(crate) fn bare(code: &str, severity: Severity, path: &[u8], why: String, clause: Option<&str>) -> Finding {
+    Finding {
+        code: code.into(),
+        severity,
+        path: Some(Text::new(path)),
+        place: None,
+        why,
+        evidence: None,
+        rule: None,
+        attack: Vec::new(),
+        clause: clause.map(str::to_owned),
+        times: BTreeMap::new(),
+    }
+}
+
+/// A finding about an entry that was met.
+pub(crate) fn about(code: &str, severity: Severity, meta: &Meta, why: String, clause: Option<&str>) -> Finding {
+    Finding { times: times(meta), ..bare(code, severity, meta.path.as_bytes(), why, clause) }
+}

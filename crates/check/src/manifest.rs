@@ -1,0 +1,165 @@
+//! Manifest: which digest was shipped for which path, and who says so?
+//!
+//! A list that the operator brings from outside can vouch for a file. A list found on the instance
+//! cannot, because whoever can change a file there can change its line too: the manifest that an
+//! intruder re-signed with a key of his own verified perfectly. The two are different types, and
+//! only [`Operator`] claims make a [`Vouched`].
+//! Source: design, idea 3 "Never ask the suspect".
+
+pub mod compose;
+pub mod difference;
+pub(crate) mod found;
+mod list;
+mod mtree;
+pub mod signature;
+
+use std::marker::PhantomData;
+
+use directive::problem::Problems;
+use evidence::Digests;
+pub(crate) use list::hex;
+
+/// Marks what comes from outside the instance.
+#[derive(Debug, Clone, Copy)]
+pub struct Operator(());
+
+/// Marks what was found on the instance itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Instance(());
+
+/// What was shipped, according to one list of one origin.
+#[derive(Debug, Clone)]
+pub struct Manifest<Origin> {
+    /// What the list is called in findings.
+    pub name: String,
+    /// The version of the product whose files are listed, where the list says so.
+    pub version: Option<String>,
+    pub(crate) lines: Vec<Line>,
+    origin: PhantomData<Origin>,
+}
+
+/// One line of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// Absolute from the evidence root, as written: links are not resolved yet.
+    pub(crate) path: Vec<u8>,
+    pub(crate) sha256: [u8; 32],
+}
+
+impl Manifest<Operator> {
+    /// Reads a list that was made elsewhere: the output of `sha256sum`, a BSD `mtree` specification, or the
+    /// appliance's own format (`<path> <sha256> b`). The caller answers for its origin.
+    ///
+    /// Relative paths are taken from the evidence root. The format is told from the first line. A comment
+    /// `# version: 9.1R11.4` before it says whose files are listed.
+    ///
+    /// # Errors
+    ///
+    /// [`Problems`] with file, line and caret if a line is not of that format, a path climbs with
+    /// `..`, a path is listed twice with different digests, or a limit is met.
+    pub fn from_operator(name: &str, bytes: &[u8]) -> Result<Self, Problems> {
+        let version = list::version(bytes);
+        let lines = if mtree::is(bytes) { mtree::parse(name, bytes)? } else { list::parse(name, bytes)? };
+        Ok(Self { name: name.to_owned(), version, lines, origin: PhantomData })
+    }
+}
+
+impl Manifest<Operator> {
+    /// Reads a list only if `signature` over its very bytes verifies under `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`signature::Refused`] if it does not verify, or verifies and is no list.
+    pub fn from_signed(
+        name: &str,
+        bytes: &[u8],
+        signature: &str,
+        key: &signature::PublicKey,
+    ) -> Result<Self, signature::Refused> {
+        key.verify(bytes, signature)?;
+        Ok(Self::from_operator(name, bytes)?)
+    }
+}
+
+impl Manifest<Operator> {
+    /// Reads a list that was found on the instance and is signed by a key that is pinned elsewhere.
+    pub(crate) fn from_pinned(name: &str, list: found::Pinned<'_>) -> Result<Self, Problems> {
+        Self::from_operator(name, list.bytes())
+    }
+}
+
+impl<Origin> Manifest<Origin> {
+    /// How many files are listed.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether nothing is listed.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
+
+/// The digest that somebody claims for a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Digest {
+    Sha256([u8; 32]),
+    Md5([u8; 16]),
+}
+
+impl Digest {
+    fn holds(&self, digests: &Digests) -> bool {
+        match self {
+            Self::Sha256(expected) => digests.sha256 == *expected,
+            Self::Md5(expected) => digests.md5 == Some(*expected),
+        }
+    }
+}
+
+/// That somebody of one origin lists a digest for a path.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim<Origin> {
+    pub(crate) digest: Digest,
+    /// The manifest or package, by its number in the index.
+    pub(crate) by: u32,
+    /// A configuration file, which the administrator is expected to change.
+    pub(crate) conffile: bool,
+    origin: PhantomData<Origin>,
+}
+
+impl<Origin> Claim<Origin> {
+    pub(crate) fn holds(&self, digests: &Digests) -> bool {
+        self.digest.holds(digests)
+    }
+}
+
+impl Claim<Operator> {
+    pub(crate) fn of_line(line: &Line, by: u32) -> Self {
+        Self { digest: Digest::Sha256(line.sha256), by, conffile: false, origin: PhantomData }
+    }
+
+    /// The proof that a trusted list has this very digest for this very path.
+    pub(crate) fn vouch(&self, digests: &Digests) -> Option<Vouched> {
+        self.holds(digests).then_some(Vouched(()))
+    }
+}
+
+impl Claim<Instance> {
+    pub(crate) fn of_package(md5: [u8; 16], by: u32, conffile: bool) -> Self {
+        Self { digest: Digest::Md5(md5), by, conffile, origin: PhantomData }
+    }
+}
+
+/// That a manifest from outside the instance lists a file with its digest.
+///
+/// Only [`Claim::vouch`] makes one, and only for the origin [`Operator`]:
+///
+/// ```compile_fail
+/// let forged = check::manifest::Vouched(());
+/// ```
+///
+/// ```compile_fail
+/// let own = check::Manifest::<check::Instance>::from_operator("manifest", b"");
+/// ```
+#[derive(Debug)]
+pub struct Vouched(());

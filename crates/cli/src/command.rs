@@ -1,0 +1,43 @@
+//! The commands, one file each.
+
+pub(crate) mod case;
+pub(crate) mod check;
+pub(crate) mod directive;
+pub(crate) mod discover;
+pub(crate) mod manifest;
+pub(crate) mod report;
+pub(crate) mod respond;
+
+use std::path::Path;
+
+use ::directive::record::{Body, DutyCount, Record, Summary};
+use ::directive::verdict::{Exit, Verdict};
+
+use crate::error::CommandError;
+
+/// The record that closes a stream.
+fn summary(records: &[Record], duties: DutyCount, exit: Exit, at: jiff::Timestamp) -> Record {
+    let mut summary = Summary { duties, exit: exit.code(), ..Summary::default() };
+    for record in records {
+        match &record.body {
+            Body::Finding(_) => summary.findings += 1,
+            Body::Gap(_) => summary.gaps += 1,
+            Body::Verdict(conclusion) => *summary.verdicts.entry(conclusion.verdict).or_default() += 1,
+            _ => {}
+        }
+    }
+    Record::stamp("summary", 0, at, None, Body::Summary(summary))
+}
+
+/// The exit that the worst of some verdicts calls for.
+fn exit_of(verdicts: impl IntoIterator<Item = Verdict>) -> Exit {
+    verdicts.into_iter().fold(Exit::Done, |exit, verdict| exit.and(Exit::from_verdict(verdict)))
+}
+
+/// Writes a file that the operator asked for, whole or not at all.
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
+    let temporary = path.with_extension("part");
+    std::fs::write(&temporary, bytes)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .map_err(|err| CommandError::because(format!("cannot write {}", path.display()), err))
+}

@@ -1,0 +1,306 @@
+//! `check`: does every file on the instance match what the vendor shipped?
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use ::check::hunt::Origin;
+use ::check::manifest::signature::PublicKey;
+use ::check::manifest::{Manifest, Operator};
+use ::check::{Baseline, Hunt, Outcome, Request};
+use ::directive::hunting::Hunting;
+use ::directive::pack::Pack;
+use ::directive::record::{Body, DutyCount, Instance, InstanceState, Record, Severity, Version};
+use ::directive::scope::Access;
+use ::directive::verdict::Exit;
+use ::evidence::Source;
+use ::evidence::live::Running;
+use clap::ValueEnum;
+use jiff::Timestamp;
+
+use crate::clock::Clock;
+use crate::error::CommandError;
+use crate::open;
+use crate::progress::{Bar, Stop};
+use crate::ui::Ui;
+
+/// Hold the files of an instance against what the vendor shipped
+///
+/// Prints findings and required gaps on stdout, then coverage and verdict. Keeps nothing. `-v` shows
+/// every gap, `--json` every record.
+///
+/// Exits 0 if nothing was found and all that had to be seen was seen, 1 if something was found, 3 if
+/// something that had to be seen was not.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Where the files are: `/` for this machine, a folder, a tar (packed or not), a zip, a disk image,
+    /// or `ssh://user@host:port/folder`
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<String>,
+
+    /// Folder or id of a directive's pack: which folders the vendor accounts for, where versions are
+    #[arg(long, value_name = "P")]
+    pack: Option<String>,
+
+    /// What the vendor shipped, from outside the instance: a sha256sum list or the appliance's own
+    /// format; may be given again
+    #[arg(long, value_name = "M")]
+    manifest: Vec<PathBuf>,
+
+    /// Public key of minisign: each list must be signed by it, in a file beside it that ends in `.minisig`
+    #[arg(long, value_name = "PUB", requires = "manifest")]
+    manifest_key: Option<PathBuf>,
+
+    #[command(flatten)]
+    access: AccessArgs,
+
+    /// Records of the instance itself to compare with. Default: dpkg, where there is one and no
+    /// manifest is given
+    #[arg(long, value_enum)]
+    baseline: Option<BaselineArg>,
+
+    #[command(flatten)]
+    rules: RuleArgs,
+
+    /// Look at processes, sockets, modules and mounts of this machine too; SOURCE has to be `/`
+    #[arg(long)]
+    live: bool,
+}
+
+/// What to hunt for beside what the pack brings.
+#[derive(clap::Args, Debug)]
+struct RuleArgs {
+    /// YARA rules: a file, or a folder of them; may be given again
+    #[arg(long, value_name = "FILE")]
+    yara: Vec<PathBuf>,
+
+    /// STIX bundles, or lists with a digest, address or path a line; may be given again
+    #[arg(long, value_name = "FILE")]
+    indicators: Vec<PathBuf>,
+
+    /// Hunt in every file, also in those that a manifest vouches for
+    #[arg(long)]
+    no_vouch: bool,
+}
+
+impl RuleArgs {
+    fn hunting(&self) -> Result<Hunting, CommandError> {
+        let mut hunting = Hunting {
+            yara: rules(&self.yara, &["yar", "yara"])?,
+            indicators: rules(&self.indicators, &["json", "stix", "txt", "csv", "ioc"])?,
+            ..Hunting::default()
+        };
+        hunting.settings.everything = self.no_vouch;
+        Ok(hunting)
+    }
+}
+
+/// Files by name; of a folder, those that end as rules do.
+fn rules(paths: &[PathBuf], endings: &[&str]) -> Result<BTreeMap<String, Vec<u8>>, CommandError> {
+    let mut found = BTreeMap::new();
+    for path in paths {
+        let name = path.display().to_string();
+        let failed = |err| CommandError::because(format!("cannot read {name}"), err);
+        if path.is_dir() {
+            let limits = feed::folder::Limits { files: 50_000, ..Default::default() };
+            let files = feed::folder::read(path, limits)
+                .map_err(|err| CommandError::because(format!("cannot read the rules in {name}"), err))?;
+            let ends = |file: &String| endings.iter().any(|ending| file.ends_with(&format!(".{ending}")));
+            let wanted = files.into_iter().filter(|(file, _)| ends(file));
+            found.extend(wanted.map(|(file, bytes)| (format!("{}/{file}", name.trim_end_matches('/')), bytes)));
+        } else {
+            found.insert(name.clone(), open::read(path).map_err(failed)?);
+        }
+    }
+    Ok(found)
+}
+
+/// What opens the evidence, where that takes more than its name.
+#[derive(clap::Args, Debug)]
+pub(crate) struct AccessArgs {
+    /// File whose whole content is the key of an encrypted volume; may be given again
+    #[arg(long, value_name = "FILE")]
+    key_file: Vec<String>,
+
+    /// File that a disk image may be continued in (backing file, extent); may be given again
+    #[arg(long, value_name = "FILE")]
+    backing: Vec<String>,
+
+    /// Host keys that are known, for `ssh://`; default: your own
+    #[arg(long, value_name = "FILE")]
+    known_hosts: Option<String>,
+
+    /// Key to log in with, for `ssh://`; default: what your `ssh` uses
+    #[arg(long, value_name = "FILE")]
+    identity: Option<String>,
+}
+
+impl AccessArgs {
+    pub(crate) fn access(&self) -> Access {
+        Access {
+            key_files: self.key_file.clone(),
+            backing: self.backing.clone(),
+            known_hosts: self.known_hosts.clone(),
+            identity: self.identity.clone(),
+        }
+    }
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum BaselineArg {
+    /// The database of Debian's package manager
+    Dpkg,
+    /// Nothing: only manifests from outside count
+    None,
+}
+
+pub(crate) fn run(ui: &mut Ui, args: &Args, threads: NonZeroUsize) -> Result<Exit, CommandError> {
+    let running = args.live.then(|| running(&args.sources)).transpose()?;
+    let pack = args.pack.as_deref().map(open::pack).transpose()?;
+    let key = args.manifest_key.as_deref().map(super::manifest::public_key).transpose()?;
+    let manifests = args.manifest.iter().map(|path| manifest(ui, path, key.as_ref())).collect::<Result<Vec<_>, _>>()?;
+    let own = args.rules.hunting()?;
+    let packs = pack.as_ref().map(|pack| (&pack.hunting, Origin::Pack));
+    let hunt = Hunt::prepare(packs.into_iter().chain([(&own, Origin::Operator)]), Default::default());
+    if let Some(hunt) = &hunt {
+        let (rules, indicators) = hunt.counts();
+        ui.status(format_args!("Hunting with {rules} YARA rules and {indicators} indicators."));
+    } else if args.rules.no_vouch {
+        return Err(CommandError::new("`--no-vouch` hunts in every file, and there is nothing to hunt with")
+            .hint("give rules with `--yara`, indicators with `--indicators`, or a pack that has some"));
+    }
+    let stop = Stop::listen();
+    let bar = Bar::new(&stop, ui.is_watched());
+    let mut printed = Vec::new();
+    let mut exit = Exit::Done;
+    for text in &args.sources {
+        bar.begin("Opening: files");
+        let source = respond::open(text, Path::new(""), &args.access.access(), &bar);
+        bar.end();
+        let source = source.map_err(|err| CommandError::because(format!("cannot open the evidence {text}"), err))?;
+        let baseline = baseline(args, source.as_ref());
+        bar.begin("Checking: files");
+        let request = Request {
+            source: source.as_ref(),
+            manifests: &manifests,
+            baseline,
+            product: pack.as_ref().map(|pack| &pack.product),
+            clause: None,
+            previous: &[],
+            previous_coverage: None,
+            live: running.as_ref(),
+            hunt: hunt.as_ref(),
+            threads,
+            progress: &bar,
+        };
+        let outcome = ::check::integrity::check(&request);
+        bar.end();
+        let outcome = outcome.map_err(|err| CommandError::because(format!("cannot check {text}"), err))?;
+        exit = exit.and(Exit::from_verdict(outcome.conclusion.verdict));
+        let records = records(text, pack.as_ref(), outcome, Clock::machine().now());
+        records.iter().for_each(|record| ui.record(record));
+        status(ui, &records);
+        printed.extend(records);
+    }
+    if ui.is_json() {
+        ui.record(&super::summary(&printed, DutyCount::default(), exit, Clock::machine().now()));
+    }
+    Ok(exit)
+}
+
+/// This machine, if it is what is checked.
+fn running(sources: &[String]) -> Result<Running, CommandError> {
+    if sources.iter().any(|source| source != "/") {
+        return Err(CommandError::new("`--live` goes with the source `/` alone: only a running host has processes"));
+    }
+    Running::here().map_err(|err| CommandError::because("the processes of this machine cannot be seen", err))
+}
+
+fn manifest(ui: &mut Ui, path: &Path, key: Option<&PublicKey>) -> Result<Manifest<Operator>, CommandError> {
+    let bytes = open::read(path).map_err(|err| {
+        CommandError::because(format!("cannot read the manifest {}", path.display()), err)
+            .hint("make one where the files are known to be good: `portcullis manifest create SOURCE -o LIST`")
+    })?;
+    let name = path.display().to_string();
+    let beside = super::manifest::beside(path);
+    let Some(key) = key else {
+        if beside.exists() {
+            ui.status(format_args!("{name} is signed; `--manifest-key PUB` would verify that."));
+        }
+        return Manifest::from_operator(&name, &bytes)
+            .map_err(|err| CommandError::because("the manifest cannot be used", err));
+    };
+    let signature = super::manifest::text(&beside, "the signature")
+        .map_err(|err| err.hint("with `--manifest-key`, every manifest needs its signature beside it"))?;
+    Manifest::from_signed(&name, &bytes, &signature, key)
+        .map_err(|err| CommandError::because(format!("the manifest {name} cannot be used"), err))
+}
+
+fn baseline(args: &Args, source: &dyn Source) -> Baseline {
+    let has_dpkg = source.canonical_file(b"/var/lib/dpkg/status").is_some();
+    match args.baseline {
+        Some(BaselineArg::Dpkg) => Baseline::Dpkg,
+        Some(BaselineArg::None) => Baseline::None,
+        None if args.manifest.is_empty() && has_dpkg => Baseline::Dpkg,
+        None => Baseline::None,
+    }
+}
+
+/// The outcome as records, in the order in which a case holds them.
+fn records(source: &str, pack: Option<&Pack>, outcome: Outcome, at: Timestamp) -> Vec<Record> {
+    let mut bodies = Vec::new();
+    if !outcome.witnesses.is_empty() {
+        bodies.push(Body::Instance(Instance {
+            name: source.to_owned(),
+            product: pack.map(|pack| pack.product.name.clone()),
+            version: Version::from_witnesses(outcome.witnesses),
+            state: InstanceState::EvidenceOnly,
+            has_evidence: true,
+            ..Instance::default()
+        }));
+    }
+    bodies.extend(outcome.findings.into_iter().map(Body::Finding));
+    bodies.extend(outcome.gaps.into_iter().map(Body::Gap));
+    bodies.push(Body::Coverage(outcome.coverage));
+    bodies.push(Body::Verdict(outcome.conclusion));
+    let step = ::directive::record::short_digest(&[b"check", source.as_bytes(), at.to_string().as_bytes()]);
+    let stamped = bodies.into_iter().enumerate();
+    stamped.map(|(n, body)| Record::stamp(&step, n, at, Some(source), body)).collect()
+}
+
+/// What was seen, on stderr.
+fn status(ui: &mut Ui, records: &[Record]) {
+    let optional = records.iter().filter(|record| matches!(&record.body, Body::Gap(gap) if !gap.required)).count();
+    let mut expected: BTreeMap<&str, u64> = BTreeMap::new();
+    for record in records {
+        if let Body::Finding(finding) = &record.body
+            && finding.severity == Severity::Info
+        {
+            *expected.entry(&finding.code).or_default() += 1;
+        }
+        if let Body::Coverage(seen) = &record.body {
+            for one in seen.generations.iter().skip_while(|_| seen.generations.len() == 1) {
+                let version = one.version.as_deref().unwrap_or("unknown");
+                ui.status(format_args!(
+                    "Installation {} ({}): version {}, {} files vouched for.",
+                    one.name,
+                    one.folder.escaped(),
+                    ::directive::text::escape(version),
+                    one.vouched
+                ));
+            }
+            ui.status(format_args!(
+                "{} files read: {} vouched for, {} consistent with the instance's own records, {} in no manifest; \
+                 {} things not seen.",
+                seen.files, seen.vouched, seen.consistent, seen.unlisted, seen.unseen
+            ));
+        }
+    }
+    if !expected.is_empty() {
+        let counts: Vec<String> = expected.iter().map(|(code, count)| format!("{code} {count}")).collect();
+        ui.status(format_args!("Findings that healthy instances have too: {}; `-v` shows them.", counts.join(", ")));
+    }
+    if optional > 0 {
+        ui.status(format_args!("{optional} gaps that the verdict does not need; `-v` shows them."));
+    }
+}

@@ -1,0 +1,177 @@
+//! `directive`: which directives are at hand, and what do they order?
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use ::directive::action::{Action, Each};
+use ::directive::deadline::{Due, Event, Once};
+use ::directive::pack::Pack;
+use ::directive::text::escape;
+use ::directive::verdict::Exit;
+use clap::Subcommand;
+
+use crate::error::CommandError;
+use crate::open;
+use crate::ui::Ui;
+
+/// Look at directives
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand, Debug)]
+enum What {
+    /// List the packs that can be named by their id
+    List,
+    /// Show what a directive orders, by when
+    Show {
+        /// Folder or id of a pack
+        #[arg(value_name = "P")]
+        pack: String,
+    },
+    /// Say everything that is wrong with a pack, with file, line and caret
+    ///
+    /// Exits 0 if nothing is wrong, 1 if something is.
+    Lint {
+        /// Folder of a pack
+        #[arg(value_name = "P")]
+        pack: String,
+    },
+}
+
+pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
+    match &args.what {
+        What::List => list(ui),
+        What::Show { pack } => show(ui, &open::pack(pack)?),
+        What::Lint { pack } => lint(ui, pack),
+    }
+}
+
+fn list(ui: &mut Ui) -> Result<Exit, CommandError> {
+    let mut exit = Exit::Done;
+    for path in open::packs() {
+        match feed::folder::load(&path) {
+            Ok(pack) => {
+                let closed = pack.directive.closed.as_ref();
+                let closed =
+                    closed.map(|closed| format!(" (closed {})", closed.at.strftime("%Y-%m-%d"))).unwrap_or_default();
+                ui.text(&format!("{}  {}{closed}\n", escape(pack.id()), escape(&pack.directive.title)));
+            }
+            Err(_) => {
+                exit = Exit::Act;
+                ui.text(&format!(
+                    "{}  cannot be used; `directive lint` says why\n",
+                    escape(path.display().to_string())
+                ));
+            }
+        }
+    }
+    Ok(exit)
+}
+
+fn lint(ui: &mut Ui, name: &str) -> Result<Exit, CommandError> {
+    match feed::folder::load(Path::new(name)) {
+        Ok(pack) => {
+            let failures = fingerprints(&pack);
+            for failure in &failures {
+                ui.text(&format!("{failure}\n"));
+            }
+            if failures.is_empty() {
+                ui.status(format_args!(
+                    "{}: {} actions, nothing is wrong.",
+                    escape(pack.id()),
+                    pack.directive.actions.len()
+                ));
+                return Ok(Exit::Done);
+            }
+            Ok(Exit::Act)
+        }
+        Err(feed::folder::Error::Pack { source, .. }) => {
+            ui.text(&format!("{source}\n"));
+            Ok(Exit::Act)
+        }
+        Err(err) => Err(CommandError::because("the pack cannot be read", err)),
+    }
+}
+
+/// What is wrong with a pack's fingerprints: files that cannot be read, examples that do not hold.
+fn fingerprints(pack: &Pack) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (file, xml) in &pack.recog {
+        match ::discover::recog::Database::parse(file, xml) {
+            Ok(database) => wrong.extend(database.check_examples().1.iter().map(|failure| {
+                format!("{file}:{}: {}: {}", failure.line, escape(&failure.description), escape(&failure.why))
+            })),
+            Err(err) => wrong.push(format!("{file}: {err}")),
+        }
+    }
+    wrong
+}
+
+fn show(ui: &mut Ui, pack: &Pack) -> Result<Exit, CommandError> {
+    let directive = &pack.directive;
+    let mut out = String::new();
+    // Writing into a `String` cannot fail.
+    let _ = writeln!(out, "{}  {}", escape(pack.id()), escape(&directive.title));
+    let _ = writeln!(out, "issued by {}", escape(&directive.issuer.name));
+    for document in &directive.documents {
+        let _ = writeln!(out, "{}  {}", document.issued.strftime("%Y-%m-%d"), escape(&document.title));
+    }
+    if let Some(closed) = &directive.closed {
+        let _ = writeln!(out, "{}  closed: {}", closed.at.strftime("%Y-%m-%d"), escape(&closed.why));
+    }
+    for action in &directive.actions {
+        let _ = write!(out, "\n{}", describe(action));
+    }
+    ui.text(&out);
+    Ok(Exit::Done)
+}
+
+fn describe(action: &Action) -> String {
+    let mut out = String::new();
+    let each = match action.each {
+        Each::Organisation => "",
+        Each::Instance => ", for each instance",
+    };
+    let optional = if action.optional { ", optional" } else { "" };
+    let _ = writeln!(out, "{}  {}{each}{optional}", escape(action.id.get_ref()), escape(&action.title));
+    let _ = writeln!(out, "    {}", due(&action.due));
+    if !action.after.is_empty() {
+        let after: Vec<_> = action.after.iter().map(|id| escape(id.get_ref())).collect();
+        let _ = writeln!(out, "    after {}", after.join(", "));
+    }
+    if !action.text.is_empty() {
+        let _ = writeln!(out, "    {}", escape(&action.text));
+    }
+    out
+}
+
+fn due(due: &Due) -> String {
+    match due {
+        Due::Untimed => "no time set".to_owned(),
+        Due::Once(once) => self::once(once),
+        Due::Every { every, first, times } => {
+            let times = times.map(|times| format!(", {times} times")).unwrap_or_default();
+            let first = first.as_ref().map(|first| format!(", first {}", self::once(first))).unwrap_or_default();
+            format!("every {every:#}{times}{first}")
+        }
+    }
+}
+
+fn once(once: &Once) -> String {
+    match once {
+        Once::By(moment) => format!("by {}", moment.strftime("%a %-d %b %Y %H:%M %Z")),
+        Once::Within(span, event) => {
+            let event = match event {
+                Event::Issued => "the directive was issued",
+                Event::Opened => "the case was opened",
+                Event::Known => "the instance became known",
+                Event::Verdict => "the verdict",
+                Event::Release => "the vendor's release",
+            };
+            if span.is_zero() { format!("at once after {event}") } else { format!("within {span:#} after {event}") }
+        }
+    }
+}

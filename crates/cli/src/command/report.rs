@@ -1,0 +1,208 @@
+//! `report`: what do we tell the authority?
+
+use std::path::{Path, PathBuf};
+
+use ::case::Case;
+use ::directive::pack::Pack;
+use ::directive::plan::{Again, plan};
+use ::directive::state::State;
+use ::directive::text::escape;
+use ::directive::verdict::Exit;
+use ::report::{Built, Report, workbook};
+use clap::{Subcommand, ValueEnum};
+
+use crate::clock::{self, Clock};
+use crate::error::CommandError;
+use crate::open;
+use crate::ui::Ui;
+
+/// Put a case in words
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+
+    /// Folder of the case
+    #[arg(long, global = true, value_name = "DIR", default_value = open::DEFAULT_CASE)]
+    case: PathBuf,
+
+    /// Folder or id of the directive's pack, if the case has several
+    #[arg(long, global = true, value_name = "P")]
+    pack: Option<String>,
+
+    /// As of which time; default: now, in the case's own clock. The same case and time give the same
+    /// bytes
+    #[arg(long, global = true, value_name = "TIME")]
+    at: Option<String>,
+}
+
+#[derive(Subcommand, Debug)]
+enum What {
+    /// Write the report
+    Render {
+        /// In which form
+        #[arg(long, value_enum, default_value_t = Form::Text)]
+        to: Form,
+
+        /// Into which file; default: stdout. A workbook needs one
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+
+        /// The authority's own workbook, empty: the answers go into its cells and nothing else in it
+        /// changes. Without it, a workbook of our own
+        #[arg(long, value_name = "OFFICIAL.xlsx")]
+        form: Option<PathBuf>,
+    },
+    /// Say which answers of the authority's form are missing, and which of its rules do not hold
+    ///
+    /// Exits 0 if the form is complete, 1 if it is not.
+    Lint,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+enum Form {
+    Text,
+    Html,
+    Json,
+    Xlsx,
+    Csv,
+}
+
+pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
+    if let What::Render { to, output, form } = &args.what {
+        check(*to, output.as_deref(), form.as_deref())?;
+    }
+    let case = Case::open_read_only(&args.case)?;
+    let (pack, report) = build(&case, args)?;
+    match &args.what {
+        What::Render { to: Form::Xlsx, output: Some(output), form } => {
+            workbook(ui, &pack, &report, output, form.as_deref())?;
+            Ok(Exit::Done)
+        }
+        What::Render { to, output, .. } => {
+            let text = render(ui, *to, &pack, &report)?;
+            match output {
+                Some(path) => super::write_file(path, text.as_bytes())?,
+                None => ui.text(&text),
+            }
+            Ok(Exit::Done)
+        }
+        What::Lint => Ok(lint(ui, &report)),
+    }
+}
+
+/// Refuses what cannot be meant, before the case is read.
+fn check(to: Form, output: Option<&Path>, form: Option<&Path>) -> Result<(), CommandError> {
+    match (to, output, form) {
+        (Form::Xlsx, None, _) => {
+            Err(CommandError::new("a workbook does not go to a terminal").hint("name a file: `-o report.xlsx`"))
+        }
+        (Form::Text | Form::Html | Form::Json | Form::Csv, _, Some(_)) => {
+            Err(CommandError::new("only a workbook has a form to fill").hint("say `--to xlsx` with --form"))
+        }
+        (_, Some(output), Some(form)) if output == form => Err(CommandError::new("the form would be overwritten")
+            .hint("keep the authority's file as it is, and write to another")),
+        _ => Ok(()),
+    }
+}
+
+fn render(ui: &Ui, to: Form, pack: &Pack, report: &Report) -> Result<String, CommandError> {
+    match to {
+        Form::Text => Ok(::report::text::render(report, ui.width())),
+        Form::Html => {
+            ::report::html::render(report).map_err(|err| CommandError::because("the page cannot be made", err))
+        }
+        Form::Json => ::report::json(report).map_err(|err| CommandError::because("the JSON cannot be made", err)),
+        Form::Csv => ::report::csv::render(report, &pack.form)
+            .map_err(|err| CommandError::because("the table cannot be made", err)),
+        // `check` demands a file for it.
+        Form::Xlsx => Err(CommandError::new("a workbook is no text")),
+    }
+}
+
+/// Fills the authority's workbook, or makes one of our own.
+fn workbook(ui: &mut Ui, pack: &Pack, report: &Report, output: &Path, form: Option<&Path>) -> Result<(), CommandError> {
+    let made = match form {
+        Some(path) => fill(ui, pack, report, path)?,
+        None => workbook::own(report, &pack.form).map_err(|err| CommandError::because("there is no workbook", err))?,
+    };
+    super::write_file(output, &made.bytes)?;
+    for cut in &made.cut {
+        ui.status(format_args!("Cut, because a cell holds no more than 32,767 characters: {}", escape(cut)));
+    }
+    if !made.empty.is_empty() {
+        let (count, plural) = (made.empty.len(), if made.empty.len() == 1 { " stays" } else { "s stay" });
+        ui.status(format_args!("{count} answer{plural} empty: nobody knows them, or nobody has to."));
+        ui.status(format_args!("\nhint: `portcullis report lint` says which of them the form demands"));
+    }
+    Ok(())
+}
+
+fn fill(ui: &mut Ui, pack: &Pack, report: &Report, path: &Path) -> Result<workbook::Made, CommandError> {
+    let Some(map) = &pack.form.workbook else {
+        let what = format!("the pack {} does not say where answers go in a workbook", pack.id());
+        return Err(CommandError::new(what).hint("leave out --form for a workbook of our own"));
+    };
+    let form = open::read(path).map_err(|err| {
+        CommandError::because(format!("cannot read the form {path:?}"), err)
+            .hint(format!("it is the file that the authority publishes as {}", map.file.get_ref()))
+    })?;
+    let made = workbook::fill(&form, report, map, &workbook::Limits::default()).map_err(|err| {
+        let hint = match &err {
+            workbook::Error::Occupied { .. } => {
+                "give the form as the authority publishes it; an answer of a person goes into the case with `case mark`"
+            }
+            workbook::Error::NoRoom { .. } => "leave out --form for a workbook of our own, and ask the authority",
+            workbook::Error::NoSheet { .. } | workbook::Error::OtherVersion { .. } => {
+                "the pack needs the cells of this version: [workbook] in its report.toml"
+            }
+            _ => "get the form from the authority again, or leave out --form for a workbook of our own",
+        };
+        CommandError::because(format!("the form {path:?} cannot be filled"), err).hint(hint)
+    })?;
+    if report.exercise {
+        ui.status(format_args!("EXERCISE: the authority's form has no place to say so. Do not submit it."));
+    }
+    if !workbook::is_published(&form, map) {
+        ui.status(format_args!(
+            "The form is not the file that the pack knows, but its labels are where they should be: look at the result."
+        ));
+    }
+    Ok(made)
+}
+
+fn build(case: &Case, args: &Args) -> Result<(Pack, Report), CommandError> {
+    let head = case.verify()?;
+    let opening = open::opening(case)?;
+    let named: Vec<_> = args.pack.iter().cloned().collect();
+    let mut packs = open::packs_of(&named, opening.as_ref())?;
+    if packs.len() > 1 {
+        let ids: Vec<_> = packs.iter().map(Pack::id).collect();
+        return Err(CommandError::new(format!("the case follows {}", ids.join(" and "))).hint("choose one with --pack"));
+    }
+    let Some(pack) = packs.pop() else {
+        return Err(CommandError::new("the case follows no pack").hint("name one with --pack"));
+    };
+    let clock = opening.map_or_else(Clock::machine, |opening| Clock::with_offset(opening.clock_offset));
+    let state = State::from_records(&case.records()?);
+    let at = args.at.as_deref().map(clock::moment).transpose()?.unwrap_or_else(|| clock.now());
+    let plan = plan(&pack, &state, at, Again::WhenDue);
+    let tool = concat!("portcullis ", env!("CARGO_PKG_VERSION")).to_owned();
+    let report = Report::build(&pack, &state, &plan, Built { at, records: head.records, head: head.hash, tool });
+    Ok((pack, report))
+}
+
+fn lint(ui: &mut Ui, report: &Report) -> Exit {
+    for missing in &report.form.missing {
+        ui.text(&format!("missing: {}\n", escape(missing)));
+    }
+    for broken in &report.form.broken {
+        let whose = broken.instance.as_deref().map(|name| format!("{}: ", escape(name))).unwrap_or_default();
+        ui.text(&format!("rule {}: {whose}{}\n", broken.rule, escape(&broken.text)));
+    }
+    if report.form.missing.is_empty() && report.form.broken.is_empty() {
+        ui.status(format_args!("The form is complete and its rules hold."));
+        return Exit::Done;
+    }
+    Exit::Act
+}

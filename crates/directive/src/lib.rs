@@ -1,0 +1,24 @@
+//! What is owed, by when, and what does a verdict oblige us to?
+//!
+//! The words and rules of Portcullis. Pure: no I/O, no clock, no threads, so that every answer can
+//! be replayed from the records of a case.
+
+pub mod action;
+pub mod deadline;
+pub mod form;
+pub mod hunting;
+mod instance;
+pub mod pack;
+pub mod pattern;
+pub mod plan;
+pub mod probe;
+pub mod problem;
+pub mod product;
+pub mod progress;
+pub mod record;
+pub mod scope;
+pub mod state;
+pub mod text;
+pub mod verdict;
+pub mod version;
+pub mod workbook;

@@ -1,0 +1,451 @@
+//! Product: which versions are affected, and what does a version that somebody tells us mean?
+//!
+//! `product.toml` of a pack: names, version scheme, affected ranges, fixes that distributions
+//! carry back, where a version can be read on disk, and which folders the vendor accounts for.
+//! Never says "affected" on the word of a banner that a distribution fixes without changing it.
+//! Source: ED 21-03 action 3; the advisories that each pack's `SOURCES.md` names.
+
+mod integrity;
+
+use std::cmp::Ordering;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::pattern::Pattern;
+use crate::record::{Status, Version, Witness};
+use crate::text::escape;
+use crate::version::Scheme;
+pub use integrity::{Fingerprint, Integrity, MetadataRule, Octal, SignatureScheme, SignedManifest};
+
+/// A product, as its pack describes it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Product {
+    /// The product's name.
+    pub name: String,
+    /// Who makes it.
+    pub vendor: String,
+    /// CPE 2.3 names, for reports and imports.
+    #[serde(default)]
+    pub cpe: Vec<String>,
+    /// How it counts versions.
+    #[serde(default)]
+    pub scheme: Scheme,
+    /// Ranges that the directive is about.
+    #[serde(default)]
+    pub affected: Vec<Range>,
+    /// Releases that install what the directive asks for.
+    #[serde(default, rename = "release")]
+    pub releases: Vec<Release>,
+    /// Distributions that fix it under an unchanged upstream version.
+    #[serde(default, rename = "backport")]
+    pub backports: Vec<Backport>,
+    /// Where a version can be read in evidence.
+    #[serde(default, rename = "witness")]
+    pub witnesses: Vec<EvidenceWitness>,
+    /// What the vendor accounts for on disk.
+    #[serde(default)]
+    pub integrity: Integrity,
+    /// Installations that lie on one disk beside the one that runs.
+    #[serde(default, rename = "generation")]
+    pub generations: Vec<Generation>,
+}
+
+/// An installation of the product beside the one that runs: the one before the last update, the one
+/// from the factory. An intruder who waits there comes back with a rollback.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Generation {
+    /// What people call it: `rollback`, `factory`.
+    pub name: String,
+    /// The folder that is its root, absolute from the evidence root.
+    pub folder: Option<String>,
+    /// A pattern for the name of the volume that holds it, where it has a volume of its own.
+    pub volume: Option<Pattern>,
+}
+
+/// A half-open range of versions: `from <= version < before`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Range {
+    /// The first affected version; absent: all before `before`.
+    pub from: Option<String>,
+    /// The first version that is not affected any more; absent: all from `from`.
+    pub before: Option<String>,
+    /// The vulnerabilities meant.
+    #[serde(default)]
+    pub cve: Vec<String>,
+}
+
+/// A version that the vendor released.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Release {
+    /// The version.
+    pub version: String,
+    /// When the vendor released it.
+    pub released: Timestamp,
+    /// What it brings.
+    #[serde(default)]
+    pub note: String,
+}
+
+/// A distribution's own fix.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Backport {
+    /// `debian`, `ubuntu`.
+    pub distribution: String,
+    /// Its release, for people: `12 (bookworm)`.
+    pub release: String,
+    /// The upstream version that the release carries.
+    pub upstream: String,
+    /// The package.
+    pub package: String,
+    /// The first package version with the fix; absent if the release was never affected.
+    pub fixed: Option<String>,
+    /// How a banner names the package revision: a pattern with a group `revision`.
+    pub comment: Option<Pattern>,
+}
+
+/// Where a version can be read in evidence. Files of the instance are always fakeable.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "source", deny_unknown_fields, rename_all = "kebab-case")]
+pub enum EvidenceWitness {
+    /// The dpkg database in the evidence.
+    Dpkg {
+        /// The package whose version counts.
+        package: String,
+    },
+    /// A text file.
+    File {
+        /// Absolute from the evidence root.
+        path: String,
+        /// Patterns that must all match; their named groups fill the template.
+        patterns: Vec<Pattern>,
+        /// `{major}.{minor}{comment}`.
+        template: String,
+    },
+}
+
+/// A version as somebody told it.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// Where it was read, for the witness.
+    pub source: String,
+    /// The upstream or vendor version.
+    pub version: String,
+    /// What came with it: a banner's comment.
+    pub comment: Option<String>,
+    /// A package: distribution (`debian`) and full package version.
+    pub package: Option<(String, String)>,
+    /// False if the source names only the beginning of the version.
+    pub exact: bool,
+    /// Whether somebody who controls the instance can make it say what he likes.
+    pub fakeable: bool,
+}
+
+impl Product {
+    /// What a version that somebody told means under the directive.
+    pub fn witness(&self, told: &Told) -> Witness {
+        let (status, package, why) = self.judge(told);
+        let mut value = escape(&told.version);
+        if let Some((_, package)) = &told.package {
+            value = escape(package);
+        } else if let Some(comment) = &told.comment {
+            value = format!("{value} {}", escape(comment));
+        }
+        Witness {
+            source: escape(&told.source),
+            value,
+            upstream: escape(&told.version),
+            package: package.map(escape),
+            exact: told.exact,
+            status,
+            fakeable: told.fakeable,
+            why,
+        }
+    }
+
+    fn judge(&self, told: &Told) -> (Status, Option<String>, String) {
+        if let Some((distribution, version)) = &told.package {
+            let same = |b: &&Backport| b.distribution == *distribution && b.upstream == told.version;
+            if let Some(backport) = self.backports.iter().find(same) {
+                let (status, why) = backport.judge(version);
+                return (status, Some(version.clone()), why);
+            }
+            let (status, why) = self.judge_upstream(told);
+            return (status, Some(version.clone()), why);
+        }
+        for backport in self.backports.iter().filter(|b| b.upstream == told.version) {
+            if let Some(version) = backport.version_in(told.comment.as_deref()) {
+                let (status, why) = backport.judge(&version);
+                return (status, Some(version), format!("{why}; the revision is in the banner"));
+            }
+        }
+        let (status, why) = self.judge_upstream(told);
+        (status, None, why)
+    }
+
+    fn judge_upstream(&self, told: &Told) -> (Status, String) {
+        let version = &told.version;
+        if !self.scheme.accepts(version) {
+            return (Status::Unknown, "not a version of this product".to_owned());
+        }
+        let low = self.in_affected(version);
+        // What only begins with this version may be any later version with the same beginning.
+        let high = if told.exact { low.clone() } else { self.in_affected(&format!("{version}.{}", u32::MAX)) };
+        match (low, high) {
+            (Some(range), Some(_)) if self.backports.is_empty() => {
+                (Status::Affected, format!("in the affected range{range}"))
+            }
+            (Some(range), Some(_)) => (
+                Status::Unknown,
+                format!(
+                    "in the affected range{range}, but distributions fix it without changing this number: \
+                     the package version decides"
+                ),
+            ),
+            (None, None) => (Status::Fixed, "outside every affected range".to_owned()),
+            _ => (Status::Unknown, "only the beginning of the version, and the fix lies behind it".to_owned()),
+        }
+    }
+
+    /// The affected range that holds `version`, described.
+    fn in_affected(&self, version: &str) -> Option<String> {
+        let not_before = |from: &Option<String>| match from {
+            Some(from) => matches!(self.scheme.compare(version, from), Some(Ordering::Equal | Ordering::Greater)),
+            None => true,
+        };
+        let before = |end: &Option<String>| match end {
+            Some(end) => self.scheme.compare(version, end) == Some(Ordering::Less),
+            None => true,
+        };
+        let range = self.affected.iter().find(|range| not_before(&range.from) && before(&range.before))?;
+        let from = range.from.as_deref().map(|from| format!(" from {from}")).unwrap_or_default();
+        let to = range.before.as_deref().map(|end| format!(" before {end}")).unwrap_or_default();
+        let cve = if range.cve.is_empty() { String::new() } else { format!(" ({})", range.cve.join(", ")) };
+        Some(format!("{from}{to}{cve}"))
+    }
+
+    /// The latest release up to `now` that is not affected itself.
+    pub fn fixing_release(&self, now: Timestamp) -> Option<&Release> {
+        self.releases
+            .iter()
+            .filter(|release| release.released <= now && self.in_affected(&release.version).is_none())
+            .min_by_key(|release| release.released)
+    }
+}
+
+impl Backport {
+    fn judge(&self, version: &str) -> (Status, String) {
+        let where_ = format!("{} {}", self.distribution, self.release);
+        let Some(fixed) = &self.fixed else {
+            return (Status::Fixed, format!("{where_} was never affected"));
+        };
+        match Scheme::Debian.compare(version, fixed) {
+            Some(Ordering::Less) => (Status::Affected, format!("{where_} is fixed from {} {fixed}", self.package)),
+            Some(_) => (Status::Fixed, format!("{where_} is fixed from {} {fixed}", self.package)),
+            None => (Status::Unknown, format!("{} is not a package version", escape(version))),
+        }
+    }
+
+    /// The package version that a banner's comment amounts to.
+    fn version_in(&self, comment: Option<&str>) -> Option<String> {
+        let found = self.comment.as_ref()?.captures(comment?)?;
+        let revision = found.name("revision")?.as_str();
+        let epoch = match self.fixed.as_ref().and_then(|fixed| fixed.split_once(':')) {
+            Some((epoch, _)) => format!("{epoch}:"),
+            None => String::new(),
+        };
+        let version = format!("{epoch}{}-{revision}", self.upstream);
+        Scheme::Debian.accepts(&version).then_some(version)
+    }
+}
+
+impl Version {
+    /// Weighs what the witnesses say.
+    ///
+    /// The worst decided status counts. A witness that cannot be faked from the instance names the
+    /// value before one that can; among equals the first.
+    pub fn from_witnesses(witnesses: Vec<Witness>) -> Self {
+        let decided = |wanted| witnesses.iter().any(|witness| witness.status == wanted);
+        let status = match (decided(Status::Affected), decided(Status::Fixed)) {
+            (true, _) => Status::Affected,
+            (false, true) => Status::Fixed,
+            (false, false) => Status::Unknown,
+        };
+        let value = witnesses
+            .iter()
+            .min_by_key(|witness| (witness.package.is_none(), !witness.exact, witness.fakeable))
+            .map(|witness| witness.package.clone().unwrap_or_else(|| witness.upstream.clone()));
+        Self { value, status, witnesses }
+    }
+
+    /// The first two witnesses that cannot both be right, if there are such.
+    pub fn disagreement(&self) -> Option<(&Witness, &Witness)> {
+        let pairs =
+            self.witnesses.iter().enumerate().flat_map(|(n, a)| self.witnesses[n + 1..].iter().map(move |b| (a, b)));
+        pairs.into_iter().find(|(a, b)| !agree(a, b))
+    }
+}
+
+/// Whether two witnesses can both be right.
+fn agree(a: &Witness, b: &Witness) -> bool {
+    if let (Some(a), Some(b)) = (&a.package, &b.package) {
+        return Scheme::Debian.compare(a, b).is_none_or(|order| order == Ordering::Equal);
+    }
+    match (a.exact, b.exact) {
+        (true, true) => Scheme::Segments.compare(&a.upstream, &b.upstream).is_none_or(|order| order == Ordering::Equal),
+        (false, true) => begins(&b.upstream, &a.upstream),
+        (true, false) => begins(&a.upstream, &b.upstream),
+        (false, false) => begins(&a.upstream, &b.upstream) || begins(&b.upstream, &a.upstream),
+    }
+}
+
+/// Whether `whole` begins with `beginning` and goes on, if it does, with something that is not
+/// a digit.
+fn begins(whole: &str, beginning: &str) -> bool {
+    let (whole, beginning) = (whole.to_ascii_lowercase(), beginning.to_ascii_lowercase());
+    whole.strip_prefix(&beginning).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn appliance() -> Product {
+        toml::from_str(
+            r#"
+            name = "Example Gateway"
+            vendor = "Example"
+            [[affected]]
+            from = "9.0R3"
+            before = "9.1R11.4"
+            cve = ["CVE-2021-22893"]
+            [[release]]
+            version = "9.1R11.3"
+            released = "2021-02-01T00:00:00Z"
+            [[release]]
+            version = "9.1R11.4"
+            released = "2021-05-03T00:00:00Z"
+            "#,
+        )
+        .unwrap()
+    }
+
+    fn openssh() -> Product {
+        toml::from_str(
+            r#"
+            name = "OpenSSH"
+            vendor = "OpenBSD"
+            [[affected]]
+            from = "8.5p1"
+            before = "9.8p1"
+            [[backport]]
+            distribution = "debian"
+            release = "12 (bookworm)"
+            upstream = "9.2p1"
+            package = "openssh-server"
+            fixed = "1:9.2p1-2+deb12u3"
+            comment = '^Debian-(?<revision>\S+)$'
+            "#,
+        )
+        .unwrap()
+    }
+
+    fn told(version: &str) -> Told {
+        Told { source: "test".into(), version: version.into(), exact: true, fakeable: true, ..Told::default() }
+    }
+
+    fn banner(version: &str, comment: &str) -> Told {
+        Told { comment: Some(comment.into()), ..told(version) }
+    }
+
+    fn package(upstream: &str, version: &str) -> Told {
+        Told { package: Some(("debian".into(), version.into())), ..told(upstream) }
+    }
+
+    #[track_caller]
+    fn check(product: &Product, told: &Told, expected: Status) {
+        let witness = product.witness(told);
+        assert_eq!(witness.status, expected, "{}", witness.why);
+    }
+
+    #[test]
+    fn a_version_in_the_range_is_affected_and_the_fix_is_not() {
+        check(&appliance(), &told("9.0R2"), Status::Fixed);
+        check(&appliance(), &told("9.0R3"), Status::Affected);
+        check(&appliance(), &told("9.1R11.3"), Status::Affected);
+        check(&appliance(), &told("9.1R11.4"), Status::Fixed);
+        check(&appliance(), &told("no version"), Status::Unknown);
+    }
+
+    #[test]
+    fn a_version_of_which_only_the_beginning_is_known_is_decided_only_where_it_can_be() {
+        let beginning = |version| Told { exact: false, ..told(version) };
+        check(&appliance(), &beginning("9.1R10"), Status::Affected);
+        check(&appliance(), &beginning("9.1R11"), Status::Unknown);
+        check(&appliance(), &beginning("9.1R12"), Status::Fixed);
+    }
+
+    #[test]
+    fn a_patched_debian_host_is_not_called_vulnerable_by_its_banner_alone() {
+        check(&openssh(), &told("9.2p1"), Status::Unknown);
+        check(&openssh(), &banner("9.2p1", "Debian-2+deb12u10"), Status::Fixed);
+        check(&openssh(), &banner("9.2p1", "Debian-2+deb12u2"), Status::Affected);
+        check(&openssh(), &banner("9.2p1", "FreeBSD-20240701"), Status::Unknown);
+        check(&openssh(), &banner("9.8p1", ""), Status::Fixed);
+    }
+
+    #[test]
+    fn the_package_version_decides() {
+        check(&openssh(), &package("9.2p1", "1:9.2p1-2+deb12u2"), Status::Affected);
+        check(&openssh(), &package("9.2p1", "1:9.2p1-2+deb12u3"), Status::Fixed);
+        check(&openssh(), &package("9.3p1", "1:9.3p1-1"), Status::Unknown);
+        check(&openssh(), &package("8.4p1", "1:8.4p1-5"), Status::Fixed);
+    }
+
+    #[track_caller]
+    fn disagree(product: &Product, a: Told, b: Told, expected: bool) {
+        let version = Version::from_witnesses(vec![product.witness(&a), product.witness(&b)]);
+        assert_eq!(version.disagreement().is_some(), expected, "{version:?}");
+    }
+
+    #[test]
+    fn an_old_daemon_that_still_runs_disagrees_with_the_new_package() {
+        disagree(&openssh(), banner("9.2p1", "Debian-2+deb12u2"), package("9.2p1", "1:9.2p1-2+deb12u10"), true);
+        disagree(&openssh(), banner("9.2p1", "Debian-2+deb12u10"), package("9.2p1", "1:9.2p1-2+deb12u10"), false);
+        disagree(&openssh(), told("9.2p1"), package("9.2p1", "1:9.2p1-2+deb12u10"), false);
+    }
+
+    #[test]
+    fn the_beginning_of_a_version_agrees_with_the_whole() {
+        let beginning = Told { exact: false, ..told("9.1R11") };
+        disagree(&appliance(), beginning.clone(), told("9.1R11.4"), false);
+        disagree(&appliance(), beginning.clone(), told("9.1R110"), true);
+        disagree(&appliance(), beginning, told("9.1R12"), true);
+    }
+
+    #[test]
+    fn the_worst_witness_decides_the_status() {
+        let version =
+            Version::from_witnesses(vec![appliance().witness(&told("9.1R12")), appliance().witness(&told("9.1R10"))]);
+        assert_eq!(version.status, Status::Affected);
+    }
+
+    #[test]
+    fn a_release_that_does_not_fix_or_is_not_out_yet_starts_no_clock() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        assert!(appliance().fixing_release(at("2021-04-23T00:00:00Z")).is_none());
+        let release = appliance().fixing_release(at("2021-05-04T00:00:00Z")).map(|release| release.version.clone());
+        assert_eq!(release.as_deref(), Some("9.1R11.4"));
+    }
+
+    #[test]
+    fn a_hostile_banner_stays_one_harmless_line() {
+        let witness = openssh().witness(&banner("9.2p1", "Debian-2\u{1b}[2J\n"));
+        assert!(!witness.value.chars().any(char::is_control), "{witness:?}");
+    }
+}

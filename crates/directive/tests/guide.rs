@@ -1,0 +1,41 @@
+//! The guides: does what they show really work?
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "an integration test that reads the guides")]
+
+use std::path::Path;
+
+use directive::pack::{Files, Pack};
+use directive::scope::Scope;
+
+fn guide(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)).unwrap()
+}
+
+/// The first TOML example below a heading.
+#[track_caller]
+fn example(guide: &str, heading: &str) -> String {
+    let below = guide.split(heading).nth(1).unwrap_or_else(|| panic!("no heading {heading}"));
+    below.split("```toml\n").nth(1).unwrap().split("```").next().unwrap().to_owned()
+}
+
+#[test]
+fn the_example_pack_of_the_guide_can_be_worked_from() {
+    let guide = guide("docs/packs.md");
+    let mut files = Files::new();
+    for name in ["directive.toml", "product.toml", "fingerprints/probes.toml", "report.toml"] {
+        files.insert(name.to_owned(), example(&guide, &format!("\n## {name}\n")).into_bytes());
+    }
+    // The guide shows one column of two that its rule names.
+    let report = files.get_mut("report.toml").unwrap();
+    report.extend_from_slice(b"\n[[column]]\nid = \"9\"\nlabel = \"9)\"\nfrom = [\"why.2\"]\n");
+    files.insert("SOURCES.md".to_owned(), Vec::new());
+    let pack = Pack::parse("guide", &files).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(pack.directive.actions.len(), 3);
+}
+
+#[test]
+fn the_example_scopes_can_be_used() {
+    for (name, heading) in [("docs/scope.md", "# The scope file"), ("README.md", "## On a real host")] {
+        let scope = Scope::parse(name, &example(&guide(name), heading)).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(scope.instances.len(), 1, "{name}");
+    }
+}

@@ -1,0 +1,244 @@
+//! The form of records: does every kind of record keep its shape and obey the published schema?
+//!
+//! `UPDATE_GOLDEN=1 cargo test --release -p directive --test schema` writes both files anew; the
+//! difference is reviewed like code, and a change of shape is a changelog line.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "an integration test that reads golden files")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use directive::record::*;
+use directive::text::Text;
+use directive::verdict::Verdict;
+use jiff::Timestamp;
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+const SCHEMA: &str = "../../docs/record.schema.json";
+const GOLDEN: &str = "tests/golden/records.jsonl";
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// One record of every kind, with every field filled.
+fn records() -> Vec<Record> {
+    let bodies = vec![
+        (None, Body::Case(opening())),
+        (Some("vpn1"), Body::Instance(instance())),
+        (Some("vpn1"), Body::Finding(finding())),
+        (Some("vpn1"), Body::Gap(gap())),
+        (Some("vpn1"), Body::Coverage(coverage())),
+        (None, Body::Ledger(ledger())),
+        (Some("vpn1"), Body::Verdict(conclusion())),
+        (Some("vpn1"), Body::Duty(duty())),
+        (Some("vpn1"), Body::Step(step())),
+        (
+            Some("vpn1"),
+            Body::Mark(Mark { mark: "us-cert-ticket".into(), value: "INC0001".into(), by: "J. Doe".into() }),
+        ),
+        (None, Body::Summary(summary())),
+    ];
+    let stamped = bodies.into_iter().enumerate();
+    stamped.map(|(n, (name, body))| Record::stamp("golden", n, at("2021-04-21T13:00:00Z"), name, body)).collect()
+}
+
+fn opening() -> Opening {
+    Opening {
+        organisation: "Example Agency".into(),
+        packs: vec![PackRef { id: "ed-21-03".into(), sha256: "00".repeat(32) }],
+        scope_sha256: "11".repeat(32),
+        clock_offset: -176_000_000,
+        tool: "portcullis 0.1.0".into(),
+    }
+}
+
+fn instance() -> Instance {
+    let witness = Witness {
+        source: "file /home/VERSION".into(),
+        value: "9.1R10".into(),
+        upstream: "9.1R10".into(),
+        package: Some("1:9.2p1-2+deb12u3".into()),
+        exact: true,
+        status: Status::Affected,
+        fakeable: true,
+        why: "in the affected range".into(),
+    };
+    Instance {
+        name: "vpn1".into(),
+        addresses: vec!["192.0.2.7:443".into()],
+        product: Some("Pulse Connect Secure".into()),
+        version: Version::from_witnesses(vec![witness]),
+        state: InstanceState::Identified,
+        owner: Owner::ThirdParty { commercial: true, name: "Example Hosting".into() },
+        has_evidence: true,
+        facts: BTreeMap::from([("hardware-model".into(), "PSA5000".into())]),
+    }
+}
+
+fn finding() -> Finding {
+    Finding {
+        code: "file-modified".into(),
+        severity: Severity::High,
+        path: Some(Text::new(&b"/home/bin/x\xff\n\x1b[2J"[..])),
+        place: Some("package example".into()),
+        why: "its SHA-256 differs".into(),
+        evidence: Some(Evidence { sha256: Some("22".repeat(32)), excerpt: Some("#!/bin/sh".into()) }),
+        rule: Some("manifest".into()),
+        attack: vec!["T1554".into()],
+        clause: Some("ED 21-03, required action 2".into()),
+        times: BTreeMap::from([("mtime".into(), at("2021-03-31T00:00:00Z"))]),
+    }
+}
+
+fn gap() -> Gap {
+    Gap {
+        code: "unreadable".into(),
+        path: Some("/home/secret".into()),
+        place: Some("folder".into()),
+        why: "permission denied".into(),
+        required: true,
+    }
+}
+
+fn coverage() -> Coverage {
+    let folder = FolderCoverage {
+        folder: "/home".into(),
+        files: 300,
+        bytes: 1_600_000,
+        matched: 295,
+        unseen: 1,
+        unlisted_programs: 2,
+    };
+    let generation = InstalledGeneration {
+        name: "rollback".into(),
+        folder: "/@p2".into(),
+        version: Some("9.1R10".into()),
+        manifests: vec!["9.1R10.sha256".into()],
+        vouched: 290,
+    };
+    Coverage {
+        unlisted_programs: 2,
+        generations: vec![generation],
+        files: 302,
+        bytes: 1_600_000,
+        vouched: 295,
+        consistent: 0,
+        hunted: 0,
+        unlisted: 7,
+        unlisted_executables: 1,
+        unseen: 1,
+        by_folder: vec![folder],
+    }
+}
+
+fn ledger() -> Ledger {
+    Ledger {
+        addresses: 1_024,
+        answered: 300,
+        refused: 200,
+        filtered: 24,
+        silent: 500,
+        not_asked: 0,
+        excluded: 1,
+        connections: 1_900,
+    }
+}
+
+fn conclusion() -> Conclusion {
+    Conclusion {
+        verdict: Verdict::Mismatch,
+        reasons: vec!["Files that differ from what was shipped: 1.".into()],
+        first_sign: Some(at("2021-03-31T00:00:00Z")),
+        accounts: vec!["user@realm".into()],
+    }
+}
+
+fn duty() -> Duty {
+    Duty {
+        action: "ed-21-03/2.b.i.isolate".into(),
+        title: "Isolate the appliance".into(),
+        due: Some(at("2021-04-21T13:00:00Z")),
+        why: "ED 21-03, required action 2.b.i".into(),
+        waits_for: WaitsFor::Person,
+        done: false,
+        late: true,
+        after: vec!["2".into()],
+    }
+}
+
+fn step() -> Step {
+    Step {
+        step: "0123456789abcdef".into(),
+        action: "ed-21-03/2".into(),
+        outcome: Outcome::Done,
+        why: "it waits for nobody".into(),
+        by: Some("J. Doe".into()),
+        inputs: vec!["33".repeat(32)],
+    }
+}
+
+fn summary() -> Summary {
+    Summary {
+        findings: 1,
+        gaps: 1,
+        verdicts: BTreeMap::from([(Verdict::Mismatch, 1), (Verdict::NoEvidenceFound, 2)]),
+        duties: DutyCount { open: 19, late: 1 },
+        exit: 1,
+    }
+}
+
+/// Compares with a golden file, or writes it.
+#[track_caller]
+fn golden(name: &str, now: &str) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(path(name), now).unwrap();
+    }
+    let then = fs::read_to_string(path(name)).unwrap_or_default();
+    assert!(then == now, "{name} is not what the code makes; see the head of this file for how to write it anew");
+}
+
+fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Record);
+    schema.insert("title".into(), "A record of Portcullis".into());
+    serde_json::to_value(schema).unwrap()
+}
+
+#[test]
+fn the_published_schema_is_the_one_of_the_code() {
+    golden(SCHEMA, &(serde_json::to_string_pretty(&schema()).unwrap() + "\n"));
+}
+
+#[test]
+fn every_kind_of_record_keeps_its_shape() {
+    let lines: String = records().iter().map(|record| serde_json::to_string(record).unwrap() + "\n").collect();
+    golden(GOLDEN, &lines);
+}
+
+#[test]
+fn every_kind_of_record_reads_back_as_it_was() {
+    let lines = fs::read_to_string(path(GOLDEN)).unwrap();
+    let read: Vec<Record> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(read, records());
+}
+
+#[test]
+fn every_kind_of_record_obeys_the_schema() {
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    for record in records() {
+        let json = serde_json::to_value(&record).unwrap();
+        let errors: Vec<_> = validator.iter_errors(&json).map(|err| err.to_string()).collect();
+        assert!(errors.is_empty(), "{json}: {errors:?}");
+    }
+}
+
+#[test]
+fn what_is_no_record_does_not_obey_the_schema() {
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    for line in [r#"{"v":1}"#, r#"{"v":1,"type":"gap","id":"x","at":"2021-04-21T13:00:00Z"}"#] {
+        assert!(!validator.is_valid(&serde_json::from_str(line).unwrap()), "{line}");
+    }
+}

@@ -1,0 +1,134 @@
+//! Ask: what does an address that accepted a connection have to say?
+//!
+//! One banner or a few pages, by harmless requests that any visitor could send and that name their
+//! sender. Never logs in, never exploits, never trusts a certificate.
+//! What goes wrong on the way is a [`Trouble`], and later a gap: the other side may be hostile.
+
+mod certificate;
+mod http;
+mod ssh;
+mod tls;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hyper::header::HeaderValue;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+pub(crate) use self::certificate::Certificate;
+use crate::fence::Fence;
+use crate::limits::Limits;
+
+/// What all packs together want to know.
+#[derive(Debug)]
+pub(crate) struct Questions {
+    /// Whether anybody asks for an SSH banner.
+    pub(crate) ssh: bool,
+    /// Paths to ask for over HTTP, each once.
+    pub(crate) paths: Vec<hyper::Uri>,
+    /// Who asks.
+    pub(crate) user_agent: HeaderValue,
+}
+
+/// What came back.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// An SSH identification without its `SSH-2.0-`.
+    pub(crate) banner: Option<String>,
+    /// What the certificate says, where the port speaks TLS.
+    pub(crate) certificate: Option<Certificate>,
+    /// Pages, in the order in which they were asked for.
+    pub(crate) pages: Vec<Page>,
+    /// What could not be heard.
+    pub(crate) troubles: Vec<Trouble>,
+}
+
+/// One HTTP answer.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    /// The path that a probe asked for; the same for what a redirection led to.
+    pub(crate) path: String,
+    pub(crate) status: u16,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    /// Decoded as UTF-8 with replacement, and cut at the limit.
+    pub(crate) body: String,
+}
+
+impl Page {
+    pub(crate) fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Why an answer was not, or not wholly, heard.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Trouble {
+    #[error("{what} is larger than {limit} bytes; the rest was not read")]
+    TooLarge { what: String, limit: usize },
+    #[error("{what} did not come within {within:?}")]
+    Timeout { what: String, within: Duration },
+    #[error("{what} is no such thing: {problem}")]
+    Garbled { what: String, problem: String },
+    #[error("{what} never came: {problem}")]
+    Missing { what: String, problem: String },
+    #[error("it speaks TLS, but no version and cipher that we do: {problem}")]
+    NoCommonTls { problem: String },
+}
+
+impl Trouble {
+    /// The gap's code; each has a heading in `docs/findings.md`.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "answer-too-large",
+            Self::Timeout { .. } => "answer-timeout",
+            Self::Garbled { .. } => "answer-garbled",
+            Self::Missing { .. } => "answer-missing",
+            Self::NoCommonTls { .. } => "tls-not-shared",
+        }
+    }
+}
+
+/// Asks everything over a connection that was just opened, and over more of them if need be.
+pub(crate) async fn ask(
+    fence: &Fence,
+    limits: &Limits,
+    questions: &Questions,
+    target: SocketAddr,
+    stream: TcpStream,
+) -> Answer {
+    let mut answer = Answer::default();
+    let talk = converse(fence, limits, questions, target, stream, &mut answer);
+    if timeout(limits.conversation, talk).await.is_err() {
+        let what = "the end of the conversation".to_owned();
+        answer.troubles.push(Trouble::Timeout { what, within: limits.conversation });
+    }
+    answer
+}
+
+async fn converse(
+    fence: &Fence,
+    limits: &Limits,
+    questions: &Questions,
+    target: SocketAddr,
+    mut stream: TcpStream,
+    answer: &mut Answer,
+) {
+    if questions.ssh {
+        // Only where nothing else will be asked do we speak first: a web server would be confused.
+        let heard = match ssh::listen(&mut stream, limits).await {
+            ssh::Heard::Nothing if questions.paths.is_empty() => ssh::introduce(&mut stream, limits).await,
+            heard => heard,
+        };
+        match heard {
+            ssh::Heard::Banner(banner) => answer.banner = Some(banner),
+            ssh::Heard::Trouble(trouble) => answer.troubles.push(trouble),
+            // Whoever speaks first and is not SSH is not a web server either.
+            ssh::Heard::Other => {}
+            ssh::Heard::Nothing => http::ask(fence, limits, questions, target, stream, answer).await,
+        }
+    } else {
+        http::ask(fence, limits, questions, target, stream, answer).await;
+    }
+}

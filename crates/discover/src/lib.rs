@@ -1,0 +1,157 @@
+//! Which instances are ours, and which version is each?
+//!
+//! Asks every address of the declared scope, recognises the products that the packs describe, and
+//! reads the version that each instance claims. The answer is a ledger: every address and every
+//! declared instance ends in exactly one state, and the numbers add up.
+//!
+//! Serves ED 21-03 action 1 and its like. Opens sockets only inside the scope (see `fence.rs`);
+//! never exploits, never logs in, writes no file, starts no process.
+//! Tests: `tests/*.rs`, over loopback.
+
+mod ask;
+mod count;
+mod fence;
+mod identify;
+mod limits;
+pub mod recog;
+mod sweep;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+use directive::probe::{Over, Probes};
+use directive::product::Product;
+use directive::progress::Progress;
+use directive::record::{Gap, Instance, Ledger};
+use directive::scope::Scope;
+use hyper::Uri;
+use hyper::header::HeaderValue;
+
+use self::ask::Questions;
+use self::fence::Fence;
+pub use self::limits::Limits;
+use self::sweep::Sweep;
+
+/// A product that a pack describes, and how to recognise it.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// The pack's id, for messages.
+    pub pack: &'a str,
+    /// The product.
+    pub product: &'a Product,
+    /// What to ask.
+    pub probes: &'a Probes,
+    /// Recog databases that are held against the answers.
+    pub recog: &'a [recog::Database],
+}
+
+/// What to discover.
+#[derive(Clone)]
+pub struct Request<'a> {
+    /// What is ours.
+    pub scope: &'a Scope,
+    /// What is looked for. Where two packs recognise the same address, the first one counts.
+    pub known: &'a [Known<'a>],
+    /// What it may cost.
+    pub limits: Limits,
+    /// Who watches. One unit is one address.
+    pub progress: &'a dyn Progress,
+}
+
+/// What was discovered.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// One for each declared instance, in the order of the scope, then one for each address that
+    /// was recognised and not declared.
+    pub instances: Vec<Instance>,
+    /// What became of every address.
+    pub ledger: Ledger,
+    /// What could not be seen, with the instance's name where it has one.
+    pub gaps: Vec<(Option<String>, Gap)>,
+}
+
+/// Why a discovery could not start. What an address does is never an error.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// This machine gives us no means to do network I/O.
+    #[error("cannot start network I/O")]
+    Runtime {
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A probe asks for a path that cannot be asked for.
+    #[error("the probe {probe:?} of pack {pack:?} has no valid path: {path:?} must begin with a slash")]
+    Path {
+        /// The pack.
+        pack: String,
+        /// The probe.
+        probe: String,
+        /// Its path.
+        path: String,
+    },
+}
+
+/// Asks every address of the scope and counts the instances.
+///
+/// Blocks until the last address is in its state, or a stop was requested; then the rest is
+/// counted as not asked. Must not be called from inside an asynchronous runtime. Memory grows with
+/// the addresses of the scope, some 100 bytes each, and with the pages of those that answer at the
+/// same time.
+///
+/// # Errors
+///
+/// Only if nothing could be asked at all: see [`Error`].
+///
+/// Source: ED 21-03 action 1 ("enumerate all instances … hosted by the agency or by a third
+/// party").
+pub fn discover(request: &Request<'_>) -> Result<Outcome, Error> {
+    let questions = questions(request)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::Runtime { source })?;
+    let (targets, excluded) = request.scope.targets();
+    let fence = Fence::new(request.scope, request.limits.connect);
+    let shared = Arc::new(Sweep { fence, limits: request.limits.clone(), questions });
+    let read = |target, answer| identify::read(request.known, target, answer);
+    let states = runtime.block_on(sweep::sweep(Arc::clone(&shared), &targets, request.progress, read));
+    let ledger = sweep::ledger(&states, excluded, shared.fence.connections());
+    let count::Count { instances, gaps } = count::count(request.scope, request.known, &targets, &states);
+    Ok(Outcome { instances, ledger, gaps })
+}
+
+/// What all packs together ask, each path once.
+fn questions(request: &Request<'_>) -> Result<Questions, Error> {
+    let mut seen = BTreeSet::new();
+    let mut paths = Vec::new();
+    let mut ssh = false;
+    for known in request.known {
+        for probe in &known.probes.probes {
+            if probe.over == Over::Ssh {
+                ssh = true;
+                continue;
+            }
+            let path = Some(&probe.path).filter(|path| path.starts_with('/')).and_then(|path| path.parse::<Uri>().ok());
+            let path = path.filter(|uri| uri.to_string() == probe.path).ok_or_else(|| Error::Path {
+                pack: known.pack.to_owned(),
+                probe: probe.id.clone(),
+                path: probe.path.clone(),
+            })?;
+            if seen.insert(probe.path.clone()) {
+                paths.push(path);
+            }
+        }
+    }
+    Ok(Questions { ssh, paths, user_agent: user_agent(request.scope) })
+}
+
+/// `Portcullis/0.1.0 (Example Agency; soc@example.gov)`: intruders ask for the same paths, so the
+/// team that reads the logs must be able to tell us from them.
+fn user_agent(scope: &Scope) -> HeaderValue {
+    let contact = scope.contact.as_deref().map(|contact| format!("; {contact}")).unwrap_or_default();
+    let text = format!("Portcullis/{} ({}{contact})", env!("CARGO_PKG_VERSION"), scope.organisation);
+    let printable: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    HeaderValue::from_bytes(printable.as_bytes()).unwrap_or(HeaderValue::from_static("Portcullis"))
+}

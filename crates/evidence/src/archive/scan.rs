@@ -1,0 +1,341 @@
+//! Scan: one passage over a tar archive, from the first header to whatever ends it.
+//!
+//! Collects entries, hashes their bytes if they will not lie open later, and keeps the small files
+//! that are likely to be asked for, since asking later means another passage.
+
+use std::collections::HashMap;
+use std::io;
+
+use directive::progress::Progress;
+use directive::text::Text;
+
+use super::tape::Tape;
+use super::tar::{Member, Members, Next, padded};
+use crate::catalogue::{Item, Place};
+use crate::hash::{Hash, Passed};
+use crate::limits::Limits;
+use crate::meta::Kind;
+use crate::source::{Digests, Hides, Obstacle, ObstacleKind, Wants};
+
+/// Folders of package databases: every file in them is asked for, by whoever uses a baseline.
+const DATABASES: [&[u8]; 6] = [
+    b"/var/lib/dpkg/",
+    b"/lib/apk/db/",
+    b"/usr/lib/apk/db/",
+    b"/var/lib/rpm/",
+    b"/usr/lib/sysimage/rpm/",
+    b"/etc/dpkg/",
+];
+
+/// Bytes of all files that are kept. A host with 3,000 packages has 40 MB of databases.
+const KEPT_BYTES: usize = 64 << 20;
+
+/// Bytes of a file outside the databases that is kept while there is room: version files, manifests.
+const KEPT_SMALL: u64 = 16 << 10;
+
+/// What of [`KEPT_BYTES`] such files may take.
+const KEPT_SMALLS: usize = 12 << 20;
+
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// Small files by path.
+#[derive(Default)]
+pub(super) struct Kept {
+    files: HashMap<Vec<u8>, Vec<u8>>,
+    bytes: usize,
+}
+
+impl Kept {
+    pub(super) fn get(&self, path: &[u8]) -> Option<&Vec<u8>> {
+        self.files.get(path)
+    }
+
+    pub(super) fn put(&mut self, path: &[u8], bytes: &[u8]) {
+        if self.bytes + bytes.len() <= KEPT_BYTES {
+            self.bytes += bytes.len();
+            if let Some(old) = self.files.insert(path.to_vec(), bytes.to_vec()) {
+                self.bytes -= old.len();
+            }
+        }
+    }
+
+    fn wants(&self, path: &[u8], size: u64) -> bool {
+        let is_database = DATABASES.iter().any(|folder| path.starts_with(folder));
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let fits = |limit: usize| self.bytes.saturating_add(size) <= limit;
+        if is_database { fits(KEPT_BYTES) } else { size as u64 <= KEPT_SMALL && fits(KEPT_SMALLS) }
+    }
+}
+
+/// What a passage found.
+#[derive(Default)]
+pub(super) struct Scanned {
+    pub(super) items: Vec<Item>,
+    pub(super) obstacles: Vec<Obstacle>,
+    pub(super) kept: Kept,
+}
+
+/// A passage in progress.
+pub(super) struct Scan<'a> {
+    limits: Limits,
+    progress: &'a dyn Progress,
+    out: Scanned,
+}
+
+impl<'a> Scan<'a> {
+    pub(super) fn new(limits: Limits, progress: &'a dyn Progress) -> Self {
+        Self { limits, progress, out: Scanned::default() }
+    }
+
+    /// Reads the tape to its end. `hash` says what to compute in passing; `None` if the bytes lie
+    /// open and are hashed later, by all cores.
+    pub(super) fn run(mut self, tape: &mut dyn Tape, hash: Option<Wants>) -> Scanned {
+        let limits = self.limits;
+        let mut members = Members::new(&limits);
+        let mut links: Vec<(usize, Vec<u8>)> = Vec::new();
+        let mut ordinal = 0;
+        while !self.progress.stop_requested() {
+            let before = tape.position();
+            match members.next(tape) {
+                Next::Member(member) => {
+                    let same_as = member.same_as.clone();
+                    if let Err(error) = self.member(tape, *member, ordinal, hash) {
+                        let what = format!("the archive ends or breaks inside a member: {error}");
+                        self.out.obstacles.push(super::tar::broken(tape.position(), &what));
+                        break;
+                    }
+                    if let (Some(target), false) = (same_as, self.out.items.is_empty()) {
+                        links.push((self.out.items.len() - 1, target));
+                    }
+                    ordinal += 1;
+                }
+                Next::Obstacle(obstacle) => self.obstacle(obstacle),
+                Next::End(end) => {
+                    self.out.obstacles.extend(end);
+                    break;
+                }
+            }
+            self.progress.advance(1, tape.position() - before);
+            if self.out.items.len() >= self.limits.archive_entries {
+                let message = format!("more than {} members; the rest is not seen", self.limits.archive_entries);
+                self.out.obstacles.push(whole(ObstacleKind::TooMany, Hides::Tree, message));
+                break;
+            }
+            if tape.position() > self.limits.archive_bytes {
+                let message =
+                    format!("it unpacks to more than {} bytes; the rest is not seen", self.limits.archive_bytes);
+                self.out.obstacles.push(whole(ObstacleKind::TooLarge, Hides::Tree, message));
+                break;
+            }
+        }
+        if members.has_hidden_members() {
+            let message = "members follow after the end mark; they are examined, and `tar` does not see them";
+            self.out.obstacles.push(whole(ObstacleKind::Remark, Hides::Entry, message.to_owned()));
+        }
+        self.join(links);
+        self.out
+    }
+
+    fn obstacle(&mut self, obstacle: Obstacle) {
+        // As many as entries: an archive of bad names must not fill our memory with them.
+        if self.out.obstacles.len() < self.limits.archive_entries / 8 {
+            self.out.obstacles.push(obstacle);
+        }
+    }
+
+    fn member(&mut self, tape: &mut dyn Tape, member: Member, ordinal: u64, hash: Option<Wants>) -> io::Result<()> {
+        let Member { meta, stored, pieces, .. } = member;
+        if meta.kind == Kind::File && meta.size > self.limits.file_bytes {
+            let message = format!("{} bytes, more than {}", meta.size, self.limits.file_bytes);
+            self.obstacle(Obstacle {
+                path: meta.path.clone(),
+                kind: ObstacleKind::TooLarge,
+                hides: Hides::Entry,
+                message,
+            });
+            return tape.skip(padded(stored));
+        }
+        let has_bytes = meta.kind == Kind::File && member.same_as.is_none();
+        let at = tape.position();
+        let (place, digests) = match hash {
+            _ if !has_bytes => {
+                tape.skip(padded(stored))?;
+                (Place::None, None)
+            }
+            Some(wants) => {
+                let digests = self.hash(tape, &meta, stored, pieces.as_deref(), wants)?;
+                tape.skip(padded(stored) - stored)?;
+                (Place::Member(ordinal), Some(digests))
+            }
+            None => {
+                tape.skip(padded(stored))?;
+                let place = match pieces {
+                    Some(map) => Place::Sparse(at, map.into()),
+                    None => Place::At(at),
+                };
+                (place, None)
+            }
+        };
+        self.out.items.push(Item { meta, digests, place, first: None });
+        Ok(())
+    }
+
+    fn hash(
+        &mut self,
+        tape: &mut dyn Tape,
+        meta: &crate::Meta,
+        stored: u64,
+        map: Option<&[(u64, u64)]>,
+        wants: Wants,
+    ) -> io::Result<Digests> {
+        let path = meta.path.as_bytes();
+        let mut keep = self.out.kept.wants(path, meta.size).then(Vec::new);
+        let mut hash = Hash::new(wants);
+        pieces(tape, stored, map, meta.size, &mut |bytes| {
+            hash.update(bytes);
+            if let Some(keep) = &mut keep {
+                keep.extend_from_slice(bytes);
+            }
+            if self.progress.stop_requested() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+        })?;
+        if let Some(keep) = keep {
+            self.out.kept.put(path, &keep);
+        }
+        Ok(hash.finish().digests)
+    }
+
+    /// Gives hard links what the member has whose other name they are.
+    fn join(&mut self, links: Vec<(usize, Vec<u8>)>) {
+        if links.is_empty() {
+            return;
+        }
+        let files = self.out.items.iter().enumerate().filter(|(_, item)| !matches!(item.place, Place::None));
+        let by_path: HashMap<Vec<u8>, usize> =
+            files.map(|(index, item)| (item.meta.path.as_bytes().to_vec(), index)).collect();
+        let mut lost = Vec::new();
+        for (index, target) in links {
+            let found = crate::normalise(&target).ok().and_then(|target| by_path.get(&target).copied());
+            let Some(found) = found else {
+                lost.push((index, target));
+                continue;
+            };
+            let (place, digests) = (self.out.items[found].place.clone(), self.out.items[found].digests);
+            let (size, first) = (self.out.items[found].meta.size, self.out.items[found].meta.path.clone());
+            let item = &mut self.out.items[index];
+            (item.digests, item.meta.size, item.first) = (digests, size, Some(first));
+            // Where the bytes lie open they are read under this name too; otherwise they are known.
+            item.place = if digests.is_some() { Place::None } else { place };
+        }
+        // From the end, so that the places of the others stay.
+        for (index, target) in lost.into_iter().rev() {
+            let item = self.out.items.remove(index);
+            let message = format!("a hard link to {}, which the archive does not hold", Text::new(target));
+            let path = item.meta.path;
+            self.obstacle(Obstacle { path, kind: ObstacleKind::Damaged, hides: Hides::Entry, message });
+        }
+    }
+}
+
+fn whole(kind: ObstacleKind, hides: Hides, message: String) -> Obstacle {
+    Obstacle { path: Text::from("/"), kind, hides, message }
+}
+
+/// Hands the bytes of a file to `sink`: what is stored, and zeros where a sparse map has holes.
+pub(super) fn pieces(
+    tape: &mut dyn Tape,
+    stored: u64,
+    map: Option<&[(u64, u64)]>,
+    size: u64,
+    sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let Some(map) = map else { return some(tape, stored, sink) };
+    let mut at = 0;
+    for (offset, length) in map {
+        zeros(offset - at, sink)?;
+        some(tape, *length, sink)?;
+        at = offset + length;
+    }
+    zeros(size - at, sink)
+}
+
+fn some(tape: &mut dyn Tape, mut count: u64, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    while count > 0 {
+        let have = tape.fill_buf()?;
+        let step = usize::try_from(count).unwrap_or(usize::MAX).min(have.len());
+        if step == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        sink(&have[..step])?;
+        tape.consume(step);
+        count -= step as u64;
+    }
+    Ok(())
+}
+
+fn zeros(mut count: u64, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    while count > 0 {
+        let step = count.min(ZEROS.len() as u64);
+        sink(&ZEROS[..usize::try_from(step).unwrap_or(0)])?;
+        count -= step;
+    }
+    Ok(())
+}
+
+/// Reads one member of a tape that starts anew.
+pub(super) fn member(
+    tape: &mut dyn Tape,
+    limits: &Limits,
+    wanted: u64,
+    sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut members = Members::new(limits);
+    let mut ordinal = 0;
+    loop {
+        match members.next(tape) {
+            Next::Member(member) if ordinal == wanted => {
+                return pieces(tape, member.stored, member.pieces.as_deref(), member.meta.size, sink);
+            }
+            Next::Member(member) => {
+                tape.skip(padded(member.stored))?;
+                ordinal += 1;
+            }
+            Next::Obstacle(_) => {}
+            Next::End(_) => return Err(io::Error::other("the archive does not hold it any more")),
+        }
+    }
+}
+
+/// A second passage: computes the digests that `wants` asks for, by the number of the member, and
+/// hands them to `each` until that returns false.
+pub(super) fn again(
+    tape: &mut dyn Tape,
+    limits: &Limits,
+    wants: &dyn Fn(u64) -> Option<Wants>,
+    each: &mut dyn FnMut(u64, Passed) -> bool,
+) -> io::Result<()> {
+    let mut members = Members::new(limits);
+    let mut ordinal = 0;
+    loop {
+        match members.next(tape) {
+            Next::Member(member) => {
+                let stored = member.stored;
+                if let Some(wants) = wants(ordinal) {
+                    let mut hash = Hash::new(wants);
+                    pieces(tape, stored, member.pieces.as_deref(), member.meta.size, &mut |bytes| {
+                        hash.update(bytes);
+                        Ok(())
+                    })?;
+                    tape.skip(padded(stored) - stored)?;
+                    if !each(ordinal, hash.finish()) {
+                        return Ok(());
+                    }
+                } else {
+                    tape.skip(padded(stored))?;
+                }
+                ordinal += 1;
+            }
+            Next::Obstacle(_) => {}
+            Next::End(_) => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What do we tell the authority?
+//!
+//! [`Report::build`] adds up a case under one pack: what was counted, checked and found, what is
+//! owed, and the authority's form with every value that the case can prove. A value that nobody
+//! knows stays empty and is listed. [`text`], [`html`], [`json`], [`csv`] and [`workbook`] put the same
+//! report in different forms; the same case and time give the same bytes.
+//! Never invents a value, never reads a clock, never touches a file.
+
+pub mod csv;
+mod fill;
+pub mod html;
+mod model;
+pub mod text;
+mod value;
+mod words;
+pub mod workbook;
+
+pub use fill::{Answer, Broken, Filled, Row};
+pub use model::{Built, InstanceReport, Report, ReportDuty};
+
+/// Puts a report in JSON, as the value behind the other forms. Ends with a newline.
+///
+/// # Errors
+///
+/// None in practice: every part of a report can be serialised.
+pub fn json(report: &Report) -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(report).map(|text| text + "\n")
+}

@@ -1,0 +1,181 @@
+//! Model: what does a report hold, before it has a shape?
+//!
+//! Everything here comes from the records of the case and from the pack. The parts are in the order
+//! in which a reader asks: what must I do, what did you find, what did you not see, what goes on
+//! the form.
+
+use std::collections::BTreeMap;
+
+use directive::pack::Pack;
+use directive::plan::Plan;
+use directive::record::{Conclusion, Coverage, DutyCount, Finding, Gap, Instance, Ledger, PackRef, WaitsFor};
+use directive::state::{Known, State};
+use directive::verdict::Verdict;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use crate::fill::{Filled, fill};
+
+/// A report on one case under one pack.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Who reports.
+    pub organisation: String,
+    /// The pack, exactly.
+    pub pack: PackRef,
+    /// The directive's title.
+    pub title: String,
+    /// Who issued it.
+    pub issuer: String,
+    /// Why nothing is owed, if the directive is closed or not issued yet.
+    pub rest: Option<String>,
+    /// When the report was built.
+    pub at: Timestamp,
+    /// Whether all times are exercise times.
+    pub exercise: bool,
+    /// The program and version.
+    pub tool: String,
+    /// How many records the case held, and the hash of the last: `case verify --head` finds it.
+    pub records: i64,
+    /// See `records`.
+    pub head: String,
+    /// Instances by latest verdict.
+    pub verdicts: BTreeMap<Verdict, u64>,
+    /// Duties that are open, and late.
+    pub open: DutyCount,
+    /// Duties, most urgent first.
+    pub duties: Vec<ReportDuty>,
+    /// Instances of the product, by name.
+    pub instances: Vec<InstanceReport>,
+    /// The latest count of addresses.
+    pub ledger: Option<Ledger>,
+    /// What the count could not see.
+    pub gaps: Vec<Gap>,
+    /// The authority's form.
+    pub form: Filled,
+    /// The zone in which the directive's days are counted.
+    #[serde(skip)]
+    pub(crate) zone: TimeZone,
+}
+
+/// A duty and whose it is.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReportDuty {
+    /// The directive and action.
+    pub action: String,
+    /// The instance; absent: the organisation.
+    pub instance: Option<String>,
+    /// What has to be done.
+    pub title: String,
+    /// When it is due.
+    pub due: Option<Timestamp>,
+    /// Why it is owed.
+    pub why: String,
+    /// Who can do it.
+    pub waits_for: WaitsFor,
+    /// Whether it is done.
+    pub done: bool,
+    /// Whether it is open and past its time.
+    pub late: bool,
+    /// Actions that must be done before, and are not.
+    pub after: Vec<String>,
+}
+
+/// What is known of one instance.
+#[derive(Debug, Clone, Serialize)]
+pub struct InstanceReport {
+    /// Identity, addresses, version with its witnesses.
+    #[serde(flatten)]
+    pub instance: Instance,
+    /// When the latest check ended.
+    pub checked_at: Option<Timestamp>,
+    /// What it concludes.
+    pub conclusion: Option<Conclusion>,
+    /// What it saw.
+    pub coverage: Option<Coverage>,
+    /// Findings of the latest check and of the discovery.
+    pub findings: Vec<Finding>,
+    /// Gaps of the latest check and of the discovery.
+    pub gaps: Vec<Gap>,
+    /// Earlier verdicts, oldest first: a restored instance is not one where nothing was found.
+    pub earlier: Vec<(Timestamp, Verdict)>,
+}
+
+/// Under which circumstances a report is built.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// When.
+    pub at: Timestamp,
+    /// How many records the case holds.
+    pub records: i64,
+    /// The hash of the last one, in hex.
+    pub head: String,
+    /// The program and version.
+    pub tool: String,
+}
+
+impl Report {
+    /// Adds up a case under one pack.
+    pub fn build(pack: &Pack, state: &State, plan: &Plan, built: Built) -> Self {
+        let instances: Vec<_> = state.instances_of(&pack.product.name).map(instance).collect();
+        let mut verdicts = BTreeMap::new();
+        for conclusion in instances.iter().filter_map(|instance| instance.conclusion.as_ref()) {
+            *verdicts.entry(conclusion.verdict).or_default() += 1;
+        }
+        let duties: Vec<_> = plan.duties.iter().map(duty).collect();
+        let count = |of: fn(&ReportDuty) -> bool| duties.iter().filter(|duty| of(duty)).count() as u64;
+        let opening = state.opening.as_ref().map(|(_, opening)| opening);
+        Self {
+            organisation: opening.map(|opening| opening.organisation.clone()).unwrap_or_default(),
+            pack: pack.reference(),
+            title: pack.directive.title.clone(),
+            issuer: pack.directive.issuer.name.clone(),
+            rest: plan.rest.clone(),
+            at: built.at,
+            exercise: opening.is_some_and(|opening| opening.clock_offset != 0),
+            tool: built.tool,
+            records: built.records,
+            head: built.head,
+            verdicts,
+            open: DutyCount { open: count(|duty| !duty.done), late: count(|duty| duty.late) },
+            duties,
+            instances,
+            ledger: state.ledger.as_ref().map(|(_, _, ledger)| ledger.clone()),
+            gaps: state.gaps.clone(),
+            form: fill(pack, state),
+            zone: pack.zone.clone(),
+        }
+    }
+}
+
+fn duty(owed: &directive::plan::Owed) -> ReportDuty {
+    let duty = owed.duty.clone();
+    ReportDuty {
+        action: duty.action,
+        instance: owed.instance.clone(),
+        title: duty.title,
+        due: duty.due,
+        why: duty.why,
+        waits_for: duty.waits_for,
+        done: duty.done,
+        late: duty.late,
+        after: duty.after,
+    }
+}
+
+fn instance(known: &Known) -> InstanceReport {
+    let (latest, earlier) = match known.checks.split_last() {
+        Some((latest, earlier)) => (Some(latest), earlier),
+        None => (None, &[][..]),
+    };
+    InstanceReport {
+        instance: known.instance.clone(),
+        checked_at: latest.map(|check| check.at),
+        conclusion: latest.map(|check| check.conclusion.clone()),
+        coverage: known.checked.coverage.clone(),
+        findings: known.findings.iter().chain(&known.checked.findings).cloned().collect(),
+        gaps: known.gaps.iter().chain(&known.checked.gaps).cloned().collect(),
+        earlier: earlier.iter().map(|check| (check.at, check.conclusion.verdict)).collect(),
+    }
+}

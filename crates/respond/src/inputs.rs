@@ -1,0 +1,156 @@
+//! Inputs: is everything that the operator gave usable, before anything is recorded?
+//!
+//! Scope, manifests and evidence are read or opened once before the first step, so that a slip of
+//! the pen gives one clear error and leaves the case as it was.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use check::manifest::{Manifest, Operator};
+use directive::problem::Problems;
+use directive::progress::Progress;
+use directive::record::hex;
+use directive::scope::{Declared, Scope};
+use evidence::{Source, SourceSpec, SpecError};
+use sha2::{Digest as _, Sha256};
+
+/// What the operator gave, checked.
+#[derive(Debug)]
+pub struct Inputs {
+    /// What is ours.
+    pub scope: Scope,
+    /// The scope file's bytes, kept in the case.
+    pub scope_bytes: Vec<u8>,
+    /// Relative paths of the scope start here.
+    base: PathBuf,
+    /// Manifests by instance.
+    manifests: BTreeMap<String, Given>,
+}
+
+/// The manifests that the operator gave for one instance.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// What they list.
+    pub manifests: Vec<Manifest<Operator>>,
+    /// Their bytes, kept in the case.
+    pub bytes: Vec<Vec<u8>>,
+}
+
+/// Why something that the operator gave cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The scope file is not one.
+    #[error("the scope file cannot be used")]
+    Scope {
+        /// Every mistake with its place.
+        source: Problems,
+    },
+    /// A manifest could not be read.
+    #[error("cannot read the manifest {path:?} of {instance}")]
+    ReadManifest {
+        /// The instance.
+        instance: String,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A manifest is not one.
+    #[error("the manifest of {instance} cannot be used")]
+    Manifest {
+        /// The instance.
+        instance: String,
+        /// What is wrong with it.
+        source: Problems,
+    },
+    /// Evidence could not be opened.
+    #[error("cannot open the evidence of {instance}")]
+    Evidence {
+        /// The instance.
+        instance: String,
+        /// What is wrong with it.
+        source: crate::open::Error,
+    },
+}
+
+impl Inputs {
+    /// Checks a scope file and everything that it names. `read` reads a manifest file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] names the first thing that cannot be used.
+    pub fn check(
+        file: &Path,
+        scope_bytes: Vec<u8>,
+        read: impl Fn(&Path) -> std::io::Result<Vec<u8>>,
+    ) -> Result<Self, Error> {
+        let text = String::from_utf8_lossy(&scope_bytes);
+        let scope = Scope::parse(&file.display().to_string(), &text).map_err(|source| Error::Scope { source })?;
+        let base = file.parent().unwrap_or(Path::new("")).to_owned();
+        let mut inputs = Self { scope, scope_bytes, base, manifests: BTreeMap::new() };
+        for declared in &inputs.scope.instances {
+            if declared.evidence.is_some() {
+                inputs.is_there(declared)?;
+            }
+            let mut given = Given::default();
+            for name in &declared.manifests {
+                let (manifest, bytes) = manifest(&inputs.base, declared, name, &read)?;
+                given.manifests.push(manifest);
+                given.bytes.push(bytes);
+            }
+            inputs.manifests.insert(declared.name.clone(), given);
+        }
+        Ok(inputs)
+    }
+
+    /// Opens the evidence of a declared instance.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Evidence`] if there is none, or it cannot be opened.
+    pub fn open(&self, declared: &Declared, progress: &dyn Progress) -> Result<Box<dyn Source>, Error> {
+        let text = declared.evidence.as_deref().unwrap_or_default();
+        let opened = crate::open::open(text, &self.base, &declared.access, progress);
+        opened.map_err(|source| Error::Evidence { instance: declared.name.clone(), source })
+    }
+
+    /// Whether the evidence is where the scope says, as far as that can be seen without reading it.
+    fn is_there(&self, declared: &Declared) -> Result<(), Error> {
+        let failed = |source: SpecError| Error::Evidence { instance: declared.name.clone(), source: source.into() };
+        let text = declared.evidence.as_deref().unwrap_or_default();
+        let spec: SourceSpec = text.parse().map_err(failed)?;
+        spec.is_there(&self.base).map_err(|source| failed(source.into()))
+    }
+
+    /// The declared instance of that name.
+    pub fn declared(&self, name: &str) -> Option<&Declared> {
+        self.scope.instances.iter().find(|declared| declared.name == name)
+    }
+
+    /// The manifests of an instance; `None` if the scope does not declare it.
+    pub fn given(&self, name: &str) -> Option<&Given> {
+        self.manifests.get(name)
+    }
+
+    /// SHA-256 of the scope file, in hex.
+    pub fn scope_sha256(&self) -> String {
+        hex(&Sha256::digest(&self.scope_bytes))
+    }
+}
+
+fn manifest(
+    base: &Path,
+    declared: &Declared,
+    name: &str,
+    read: &impl Fn(&Path) -> std::io::Result<Vec<u8>>,
+) -> Result<(Manifest<Operator>, Vec<u8>), Error> {
+    let path = base.join(name);
+    let instance = || declared.name.clone();
+    let bytes =
+        read(&path).map_err(|source| Error::ReadManifest { instance: instance(), path: path.clone(), source })?;
+    // By its name in the scope: a record must not hold a path of this machine.
+    let manifest =
+        Manifest::from_operator(name, &bytes).map_err(|source| Error::Manifest { instance: instance(), source })?;
+    Ok((manifest, bytes))
+}

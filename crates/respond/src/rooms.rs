@@ -1,0 +1,179 @@
+//! Rooms: which records does a step leave?
+//!
+//! The only place where a room's answer becomes records. Nothing else passes between rooms.
+
+use std::num::NonZeroUsize;
+
+use check::{Baseline, Hunt, Request};
+use directive::pack::Pack;
+use directive::progress::Progress;
+use directive::record::{Body, Finding, Instance, InstanceState, Severity, Version};
+use directive::scope::Declared;
+use directive::state::State;
+use discover::recog::load_all;
+use discover::{Known, Limits};
+use evidence::Source;
+
+use crate::inputs::Inputs;
+
+/// A fact and the instance that it is about.
+pub(crate) type Fact = (Option<String>, Body);
+
+/// Why a room could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Input(#[from] crate::inputs::Error),
+    #[error(transparent)]
+    Discover(#[from] discover::Error),
+    #[error(transparent)]
+    Check(#[from] check::Error),
+    #[error("a fingerprint file of the pack cannot be used")]
+    Recog { source: discover::recog::Error },
+    #[error("the scope does not declare {0:?} any more")]
+    Undeclared(String),
+    #[error("{0:?} checks no instance")]
+    NoInstance(String),
+}
+
+/// What the scope declares of an instance, before anything was asked.
+pub(crate) fn declared(declared: &Declared) -> Fact {
+    let instance = Instance {
+        name: declared.name.clone(),
+        addresses: declared.addresses.iter().map(ToString::to_string).collect(),
+        state: InstanceState::Declared,
+        owner: declared.owner.clone(),
+        has_evidence: declared.evidence.is_some(),
+        facts: declared.facts.clone(),
+        ..Instance::default()
+    };
+    (Some(declared.name.clone()), Body::Instance(instance))
+}
+
+/// Counts instances for all packs at once: each address is asked once.
+pub(crate) fn discover(
+    packs: &[Pack],
+    inputs: &Inputs,
+    state: &State,
+    progress: &dyn Progress,
+) -> Result<Vec<Fact>, Error> {
+    let recog: Result<Vec<_>, _> = packs.iter().map(|pack| load_all(&pack.recog)).collect();
+    let recog = recog.map_err(|source| Error::Recog { source })?;
+    let known: Vec<_> = packs
+        .iter()
+        .zip(&recog)
+        .map(|(pack, recog)| Known { pack: pack.id(), product: &pack.product, probes: &pack.probes, recog })
+        .collect();
+    let request = discover::Request { scope: &inputs.scope, known: &known, limits: Limits::default(), progress };
+    let outcome = discover::discover(&request)?;
+    let mut facts = vec![(None, Body::Ledger(outcome.ledger))];
+    for instance in outcome.instances {
+        let name = instance.name.clone();
+        let disagreement = disagreement(state, &name, &instance.version);
+        facts.push((Some(name.clone()), Body::Instance(instance)));
+        facts.extend(disagreement.map(|finding| (Some(name), Body::Finding(finding))));
+    }
+    facts.extend(outcome.gaps.into_iter().map(|(name, gap)| (name, Body::Gap(gap))));
+    Ok(facts)
+}
+
+/// Which instance to check, under which pack.
+pub(crate) struct Order<'a> {
+    pub(crate) pack: &'a Pack,
+    /// What the pack hunts for, compiled once a run.
+    pub(crate) hunt: Option<&'a Hunt>,
+    pub(crate) clause: &'a str,
+    pub(crate) name: &'a str,
+}
+
+/// Checks one instance.
+pub(crate) fn check(
+    order: &Order<'_>,
+    inputs: &Inputs,
+    state: &State,
+    threads: NonZeroUsize,
+    progress: &dyn Progress,
+) -> Result<Vec<Fact>, Error> {
+    let Order { pack, hunt, clause, name } = *order;
+    let declared = inputs.declared(name).ok_or_else(|| Error::Undeclared(name.to_owned()))?;
+    let source = inputs.open(declared, progress)?;
+    let manifests = inputs.given(name).map(|given| given.manifests.as_slice()).unwrap_or_default();
+    let previous = state.instances.get(name).map(|known| known.checked.findings.as_slice()).unwrap_or_default();
+    let previous_coverage = state.instances.get(name).and_then(|known| known.checked.coverage.as_ref());
+    let outcome = check::integrity::check(&Request {
+        source: source.as_ref(),
+        manifests,
+        baseline: baseline(source.as_ref()),
+        product: Some(&pack.product),
+        clause: Some(clause),
+        previous,
+        previous_coverage,
+        live: None,
+        hunt,
+        threads,
+        progress,
+    })?;
+    let mut facts = Vec::new();
+    let mut fact = |body| facts.push((Some(name.to_owned()), body));
+    let version = Version::from_witnesses(outcome.witnesses);
+    let disagreement = disagreement(state, name, &version);
+    if !version.witnesses.is_empty() {
+        fact(Body::Instance(Instance {
+            name: name.to_owned(),
+            product: Some(pack.product.name.clone()),
+            version,
+            state: evidence_state(state, name),
+            owner: declared.owner.clone(),
+            has_evidence: true,
+            ..Instance::default()
+        }));
+    }
+    outcome.findings.into_iter().for_each(|finding| fact(Body::Finding(finding)));
+    outcome.gaps.into_iter().for_each(|gap| fact(Body::Gap(gap)));
+    fact(Body::Coverage(outcome.coverage));
+    fact(Body::Verdict(outcome.conclusion));
+    // After the verdict: two witnesses that disagree are a fact about the version, not about files.
+    disagreement.into_iter().for_each(|finding| fact(Body::Finding(finding)));
+    Ok(facts)
+}
+
+/// What the network said stays; an instance that nobody asked is known from evidence only.
+fn evidence_state(state: &State, name: &str) -> InstanceState {
+    match state.instances.get(name).map(|known| known.instance.state) {
+        None | Some(InstanceState::Declared) => InstanceState::EvidenceOnly,
+        Some(asked) => asked,
+    }
+}
+
+/// The package database, where the instance has one: it comes from the suspect, so it is a
+/// baseline to compare with and never vouches for a file.
+fn baseline(source: &dyn Source) -> Baseline {
+    match source.canonical_file(b"/var/lib/dpkg/status") {
+        Some(_) => Baseline::Dpkg,
+        None => Baseline::None,
+    }
+}
+
+/// The finding that two witnesses of a version cannot both be right, old and new ones together.
+fn disagreement(state: &State, name: &str, new: &Version) -> Option<Finding> {
+    let old = state.instances.get(name).map(|known| known.instance.version.witnesses.clone()).unwrap_or_default();
+    let kept = old.into_iter().filter(|old| !new.witnesses.iter().any(|new| new.source == old.source));
+    let all = Version::from_witnesses(kept.chain(new.witnesses.iter().cloned()).collect());
+    let (a, b) = all.disagreement()?;
+    Some(Finding {
+        code: "version-disagrees".to_owned(),
+        severity: Severity::Medium,
+        path: None,
+        place: Some(format!("{} and {}", a.source, b.source)),
+        why: format!(
+            "{} says {}, {} says {}: an update that was not finished, a program that was not restarted, \
+             or a faked version",
+            a.source, a.value, b.source, b.value
+        ),
+        evidence: None,
+        rule: None,
+        attack: vec!["T1036".to_owned()],
+        clause: None,
+        times: Default::default(),
+    })
+}
