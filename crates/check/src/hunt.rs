@@ -2,16 +2,22 @@
 //!
 //! Serves ED 21-03 action 2.b and Appendix A: a mismatch says that something changed, this says what it is.
 //! Rules and indicators run over every file that no manifest from outside vouches for, in the same passage that
-//! hashes it. Known bad beats known good: digests and paths are held against vouched files too.
+//! hashes it. Known bad beats known good: digests and paths are held against vouched files too. Logs are read in the
+//! same passage: they tell since when, and who passed through.
 //! Never takes its own rules for an intruder: a file that holds exactly the rules of this run is passed over, and
 //! said to be.
 
 pub(crate) mod files;
+pub(crate) mod logs;
+pub(crate) mod people;
 mod tamper;
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
-use directive::hunting::{Hunting, Settings, Tamper};
+use ::logs::Meaning;
+use directive::hunting::{Accounts, Hunting, Settings, Tamper};
+use directive::judge;
 use directive::record::Gap;
 use hunt::indicator::{self, Indicators};
 use hunt::yara::{self, Rules};
@@ -45,6 +51,11 @@ pub struct Hunt {
     /// Digests of the files that hold the rules themselves.
     pub(crate) own: HashSet<[u8; 32]>,
     pub(crate) limits: Limits,
+    pub(crate) places: logs::Places,
+    pub(crate) accounts: Accounts,
+    pub(crate) verdict: judge::Rules,
+    /// Event codes that a table asks for.
+    pub(crate) wanted_codes: HashSet<String>,
     unusable: Vec<Gap>,
 }
 
@@ -65,6 +76,8 @@ impl Hunt {
         let mut needed = HashSet::new();
         let mut own = HashSet::new();
         let (mut settings, mut tamper) = (Settings::default(), Tamper::default());
+        let (mut places, mut accounts) = (logs::Places::default(), common_accounts());
+        let (mut verdict, mut meanings) = (judge::Rules::default(), Vec::new());
         let mut is_empty = true;
         for (set, origin) in sets {
             is_empty &= set.is_empty();
@@ -81,10 +94,15 @@ impl Hunt {
             settings.everything |= set.settings.everything;
             settings.no_vouch.extend(set.settings.no_vouch.iter().cloned());
             tamper.extend(&set.tamper);
+            places.add(&set.logs, origin);
+            accounts.extend(&set.accounts);
+            verdict.extend(&set.verdict);
+            meanings.extend(&set.meaning);
         }
         if is_empty {
             return None;
         }
+        places.add_common();
         let (rules, broken) = Rules::compile(&rules, limits.yara);
         let (indicators, problems) = Indicators::read(&lists, indicator::Limits::default());
         let broken = broken.into_iter().map(|error| (error.file, error.report));
@@ -97,8 +115,22 @@ impl Hunt {
             place: Some(file).filter(|file| !file.is_empty()),
             why,
         };
-        let unusable = broken.chain(problems).map(gap).collect();
-        Some(Self { settings, tamper, rules, indicators, own, limits, unusable })
+        let mut unusable: Vec<Gap> = broken.chain(problems).map(gap).collect();
+        places.meaning = meaning(&meanings, &mut unusable);
+        let wanted_codes = tamper.wanted_codes();
+        Some(Self {
+            settings,
+            tamper,
+            rules,
+            indicators,
+            own,
+            limits,
+            places,
+            accounts,
+            verdict,
+            wanted_codes,
+            unusable,
+        })
     }
 
     /// How many rules and indicators there are.
@@ -112,6 +144,29 @@ impl Hunt {
     }
 }
 
+/// The table of meanings with the rows of packs in front. A table that cannot be read is a gap, and the others count.
+fn meaning(texts: &[&String], unusable: &mut Vec<Gap>) -> Arc<Meaning> {
+    let mut meaning = Meaning::built_in();
+    for text in texts {
+        match Meaning::clone(&meaning).with("hunt/meaning.toml", text) {
+            Ok(more) => meaning = Arc::new(more),
+            Err(problems) => unusable.push(Gap {
+                code: "rule-unusable".into(),
+                path: None,
+                place: Some("hunt/meaning.toml".into()),
+                why: problems.to_string(),
+                required: true,
+            }),
+        }
+    }
+    meaning
+}
+
+/// What kind of account is which on every host. A test reads the table that comes with the product.
+fn common_accounts() -> Accounts {
+    toml::from_str(include_str!("../data/accounts.toml")).unwrap_or_default()
+}
+
 /// Adds a file under its name, or under another if two sets have different files of one name: neither may take
 /// the place of the other.
 fn add(files: &mut BTreeMap<String, Vec<u8>>, name: &str, bytes: &[u8]) -> String {
@@ -123,4 +178,15 @@ fn add(files: &mut BTreeMap<String, Vec<u8>>, name: &str, bytes: &[u8]) -> Strin
     }
     files.insert(free.clone(), bytes.to_vec());
     free
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_common_accounts_has_no_mistakes() {
+        let accounts: Accounts = toml::from_str(include_str!("../data/accounts.toml")).unwrap();
+        assert!(!accounts.admin_roles.is_empty());
+    }
 }

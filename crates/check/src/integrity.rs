@@ -17,15 +17,17 @@ mod weigh;
 
 use std::num::NonZeroUsize;
 
+use directive::judge::Explained;
 use directive::product::Product;
 use directive::progress::Progress;
-use directive::record::{Conclusion, Coverage, Finding, Gap, Witness};
+use directive::record::{Account, Conclusion, Coverage, Finding, Gap, Moment, Witness};
 use evidence::Source;
 use evidence::live::Running;
 
 use crate::dpkg::Database;
 use crate::hunt::Hunt;
 use crate::hunt::files::{Closing, Files};
+use crate::hunt::logs::Told;
 use crate::live;
 use crate::manifest::{Manifest, Operator, found};
 use crate::version;
@@ -87,6 +89,12 @@ pub struct Outcome {
     pub conclusion: Conclusion,
     /// What files of the instance say about its version.
     pub witnesses: Vec<Witness>,
+    /// Accounts that must be reset, sorted by name.
+    pub accounts: Vec<Account>,
+    /// What happened, in order.
+    pub timeline: Vec<Moment>,
+    /// Every rule of the verdict, and whether it holds.
+    pub explained: Vec<Explained>,
 }
 
 /// Why a check could not start. What goes wrong later is a gap.
@@ -144,12 +152,14 @@ pub fn check(request: &Request<'_>) -> Result<Outcome, Error> {
     let witnesses = request.product.map_or_else(Vec::new, |product| version::witnesses(source, product, &mut gaps));
     let live = request.live.map(|running| live::look(running, request.clause, request.progress)).unwrap_or_default();
     let mut tally = sight.finish();
-    let found = files.map(|files| files.finish(source, &|| request.progress.stop_requested()));
+    let found = files.map(|files| files.finish(source, request.threads, &|| request.progress.stop_requested()));
     gaps.extend(request.hunt.into_iter().flat_map(Hunt::unusable).cloned());
+    let mut told = Told::default();
     if let Some(found) = found {
         tally.coverage.hunted = found.hunted;
         found.findings.into_iter().for_each(|finding| tally.finding(finding));
         gaps.extend(found.gaps);
+        told = found.told;
     }
     let interrupted = request.progress.stop_requested();
     let seen = weigh::Seen {
@@ -161,6 +171,5 @@ pub fn check(request: &Request<'_>) -> Result<Outcome, Error> {
         database: &database,
         live,
     };
-    let (findings, gaps, coverage, conclusion) = seen.weigh(tally, gaps, interrupted);
-    Ok(Outcome { findings, gaps, coverage, conclusion, witnesses })
+    Ok(Outcome { witnesses, ..seen.weigh(tally, told, gaps, interrupted) })
 }

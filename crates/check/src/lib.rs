@@ -4,7 +4,7 @@
 //! what the vendor shipped? It holds evidence against a [`manifest`] from outside, against the
 //! instance's own package database (dpkg, which it never takes for more than consistent), and
 //! against the product's rules for owners and modes. [`live`] adds what a running host shows beside its
-//! files.
+//! files. [`hunt`] answers the others from rules, indicators and logs.
 //!
 //! Never opens a socket, changes evidence or runs anything from it.
 
@@ -14,6 +14,7 @@ pub mod hunt;
 pub mod integrity;
 pub mod live;
 pub mod manifest;
+mod timeline;
 mod version;
 
 pub use hunt::Hunt;

@@ -1,16 +1,21 @@
 //! Hunting: what does a pack look for beyond manifests?
 //!
 //! `hunt/` of a pack: rules and indicators of others as they are published (`yara/`, `indicators/`), how far hunting
-//! goes (`hunt.toml`) and what tampering looks like (`tamper.toml`). Only tables are read here; rules are compiled by
+//! goes (`hunt.toml`), what tampering looks like (`tamper.toml`), which logs there are (`logs.toml`, `accounts.toml`,
+//! `meaning.toml`) and what it all adds up to (`verdict.toml`). Only tables are read here; rules are compiled by
 //! whoever runs them.
 //! Source: ED 21-03 action 2.b and Appendix A; design section 3.
 
-use std::collections::BTreeMap;
+mod logs;
+
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 
+use crate::judge;
 use crate::pattern::Pattern;
 use crate::record::Severity;
+pub use logs::{Accounts, Count, Emptied, Expected, LogPlace, Logs, Silence, TellingEvent, Zone};
 
 /// What a pack looks for.
 #[derive(Debug, Clone, Default)]
@@ -23,12 +28,21 @@ pub struct Hunting {
     pub yara: BTreeMap<String, Vec<u8>>,
     /// `hunt/indicators/`: bundles and lists by file.
     pub indicators: BTreeMap<String, Vec<u8>>,
+    /// `hunt/logs.toml`.
+    pub logs: Logs,
+    /// `hunt/accounts.toml`.
+    pub accounts: Accounts,
+    /// `hunt/meaning.toml`, as written: its rows are read by whoever reads logs.
+    pub meaning: Option<String>,
+    /// `hunt/verdict.toml`.
+    pub verdict: judge::Rules,
 }
 
 impl Hunting {
     /// Whether there is nothing to look for.
     pub fn is_empty(&self) -> bool {
-        self.yara.is_empty() && self.indicators.is_empty() && self.tamper.is_empty()
+        let has_rules = !self.yara.is_empty() || !self.indicators.is_empty() || !self.tamper.is_empty();
+        !has_rules && self.logs.places.is_empty()
     }
 }
 
@@ -58,11 +72,34 @@ pub struct Tamper {
     /// Folders in which times that contradict each other tell; absent: nowhere.
     #[serde(default)]
     pub times_below: Vec<String>,
+    /// Events that tell.
+    #[serde(default, rename = "event")]
+    pub events: Vec<TellingEvent>,
+    /// Events that should be there.
+    #[serde(default, rename = "expected")]
+    pub expected: Vec<Expected>,
+    /// Busy logs that fell silent.
+    #[serde(default, rename = "silence")]
+    pub silences: Vec<Silence>,
+    /// Folders that should not be empty.
+    #[serde(default, rename = "emptied")]
+    pub emptied: Vec<Emptied>,
+    /// Numbers that must not fall.
+    #[serde(default, rename = "count")]
+    pub counts: Vec<Count>,
 }
 
 impl Tamper {
     fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.misplaced.is_empty() && self.times_below.is_empty()
+        let of_files = self.files.is_empty() && self.misplaced.is_empty() && self.times_below.is_empty();
+        let of_logs = self.events.is_empty() && self.expected.is_empty() && self.silences.is_empty();
+        of_files && of_logs && self.emptied.is_empty() && self.counts.is_empty()
+    }
+
+    /// Event codes of which some row asks whether they were there.
+    pub fn wanted_codes(&self) -> HashSet<String> {
+        let expected = self.expected.iter().flat_map(|row| &row.codes);
+        expected.chain(self.emptied.iter().flat_map(|row| &row.codes)).cloned().collect()
     }
 
     /// Adds the rows of another pack.
@@ -70,6 +107,11 @@ impl Tamper {
         self.files.extend(more.files.iter().cloned());
         self.misplaced.extend(more.misplaced.iter().cloned());
         self.times_below.extend(more.times_below.iter().cloned());
+        self.events.extend(more.events.iter().cloned());
+        self.expected.extend(more.expected.iter().cloned());
+        self.silences.extend(more.silences.iter().cloned());
+        self.emptied.extend(more.emptied.iter().cloned());
+        self.counts.extend(more.counts.iter().cloned());
     }
 }
 

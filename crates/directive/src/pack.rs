@@ -190,18 +190,26 @@ fn recog(place: &str, files: &Files, problems: &mut Vec<Problem>) -> Vec<(String
 
 /// Rules and tables of `hunt/`. What would not be run is refused: a pack must not count on it.
 fn hunting(place: &str, files: &Files, problems: &mut Vec<Problem>) -> Hunting {
-    let tables = ["hunt/hunt.toml", "hunt/tamper.toml"];
+    let tables = ["hunt", "tamper", "logs", "accounts", "verdict", "meaning"].map(|name| format!("hunt/{name}.toml"));
+    let [settings, tamper, logs, accounts, verdict, meaning] = &tables;
+    let meaning_file = format!("{place}/{meaning}");
+    let meaning = files.get(meaning).and_then(|bytes| text(&meaning_file, bytes, problems)).map(str::to_owned);
     let mut hunting = Hunting {
-        settings: optional(place, files, tables[0], problems).unwrap_or_default(),
-        tamper: optional(place, files, tables[1], problems).unwrap_or_default(),
+        settings: optional(place, files, settings, problems).unwrap_or_default(),
+        tamper: optional(place, files, tamper, problems).unwrap_or_default(),
+        logs: optional(place, files, logs, problems).unwrap_or_default(),
+        accounts: optional(place, files, accounts, problems).unwrap_or_default(),
+        verdict: optional(place, files, verdict, problems).unwrap_or_default(),
+        meaning,
         ..Hunting::default()
     };
+    check_logs(place, &hunting, problems);
     for (name, bytes) in files.iter().filter(|(name, _)| name.starts_with("hunt/")) {
         if name.ends_with(".yar") || name.ends_with(".yara") {
             hunting.yara.insert(name.clone(), bytes.clone());
         } else if name.starts_with("hunt/indicators/") {
             hunting.indicators.insert(name.clone(), bytes.clone());
-        } else if !tables.contains(&name.as_str()) && !name.ends_with(".md") {
+        } else if !tables.contains(name) && !name.ends_with(".md") {
             problems.push(
                 Problem::whole(&format!("{place}/{name}"), "nothing runs it")
                     .hint("YARA rules end in .yar, indicators lie in hunt/indicators/; see docs/packs.md"),
@@ -209,6 +217,19 @@ fn hunting(place: &str, files: &Files, problems: &mut Vec<Problem>) -> Hunting {
         }
     }
     hunting
+}
+
+/// Refuses rows of `tamper.toml` about logs that `logs.toml` does not name: they would tell nothing for ever.
+fn check_logs(place: &str, hunting: &Hunting, problems: &mut Vec<Problem>) {
+    let tamper = &hunting.tamper;
+    let expected = tamper.expected.iter().map(|row| (&row.id, &row.log));
+    for (row, log) in expected.chain(tamper.silences.iter().map(|row| (&row.id, &row.log))) {
+        if !hunting.logs.places.iter().any(|place| place.id == *log) {
+            let problem =
+                Problem::whole(&format!("{place}/hunt/tamper.toml"), format!("{row:?} is about the log {log:?}"));
+            problems.push(problem.hint("hunt/logs.toml has no log of that id"));
+        }
+    }
 }
 
 /// Refuses probes that ask for nothing, or that would recognise everything.

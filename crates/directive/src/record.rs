@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use crate::instance::{Instance, InstanceState, Owner, Status, Version, Witness};
 use crate::text::Text;
+pub use crate::traces::{Account, AccountKind, LogReach, Moment};
 use crate::verdict::Verdict;
 
 /// The version of the record format, in the field `v`.
@@ -87,6 +88,10 @@ pub enum Body {
     Gap(Gap),
     /// What a check saw and did not see.
     Coverage(Coverage),
+    /// An account that must be reset.
+    Account(Account),
+    /// One moment of the timeline.
+    Moment(Moment),
     /// What a discovery asked and what came back; every address is counted once.
     Ledger(Ledger),
     /// What a check concludes.
@@ -230,6 +235,9 @@ pub struct Coverage {
     /// Installations of the product that the evidence holds, the one that runs first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub generations: Vec<InstalledGeneration>,
+    /// Logs that were read, and how far back each speaks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogReach>,
 }
 
 /// One installation of the product on the evidence.
@@ -316,7 +324,10 @@ pub struct Conclusion {
     /// The earliest time at which something was wrong, where evidence shows one.
     #[schemars(with = "Option<String>")]
     pub first_sign: Option<Timestamp>,
-    /// Accounts that must be reset, where logs show them.
+    /// What shows the first sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_sign_by: Option<String>,
+    /// Accounts that must be reset, where logs show them; an [`Account`] record says more of each.
     pub accounts: Vec<String>,
 }
 

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::record::{
-    Body, Conclusion, Coverage, Finding, Gap, Instance, InstanceState, Ledger, Mark, Opening, Outcome, Record, Status,
-    Step, Version,
+    Account, Body, Conclusion, Coverage, Finding, Gap, Instance, InstanceState, Ledger, Mark, Moment, Opening, Outcome,
+    Record, Status, Step, Version,
 };
 use crate::verdict::Verdict;
 
@@ -70,6 +70,10 @@ pub struct Checked {
     pub gaps: Vec<Gap>,
     /// What was seen.
     pub coverage: Option<Coverage>,
+    /// Accounts that must be reset.
+    pub accounts: Vec<Account>,
+    /// What happened, in order.
+    pub timeline: Vec<Moment>,
 }
 
 /// What was done and stated, for the organisation or for one instance.
@@ -178,6 +182,8 @@ impl State {
             (Body::Finding(finding), Some(name)) => self.known(name, at).pending.findings.push(finding.clone()),
             (Body::Gap(gap), Some(name)) => self.known(name, at).pending.gaps.push(gap.clone()),
             (Body::Gap(gap), None) => self.gaps.push(gap.clone()),
+            (Body::Account(account), Some(name)) => self.known(name, at).pending.accounts.push(account.clone()),
+            (Body::Moment(moment), Some(name)) => self.known(name, at).pending.timeline.push(moment.clone()),
             (Body::Coverage(coverage), Some(name)) => self.known(name, at).pending.coverage = Some(coverage.clone()),
             (Body::Verdict(conclusion), Some(name)) => self.known(name, at).conclude(at, &record.id, conclusion),
             (Body::Step(step), name) => self.step(at, record, step, name),
@@ -188,7 +194,9 @@ impl State {
                 };
                 log.marks.insert(mark.mark.clone(), (at, record.id.clone(), mark.clone()));
             }
-            (Body::Finding(_) | Body::Coverage(_) | Body::Verdict(_) | Body::Duty(_) | Body::Summary(_), _) => {}
+            // What belongs to an instance and names none, and what is only told.
+            (Body::Finding(_) | Body::Coverage(_) | Body::Verdict(_) | Body::Account(_) | Body::Moment(_), None) => {}
+            (Body::Duty(_) | Body::Summary(_), _) => {}
         }
     }
 

@@ -164,6 +164,7 @@ fn state(lines: &str) -> State {
                 verdict: serde_json::from_value(words[3].into()).unwrap(),
                 reasons: Vec::new(),
                 first_sign: None,
+                first_sign_by: None,
                 accounts: Vec::new(),
             }),
             "mark" => Body::Mark(Mark { mark: words[3].into(), value: words[4].into(), by: "J. Doe".into() }),

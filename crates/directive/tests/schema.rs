@@ -32,6 +32,8 @@ fn records() -> Vec<Record> {
         (Some("vpn1"), Body::Finding(finding())),
         (Some("vpn1"), Body::Gap(gap())),
         (Some("vpn1"), Body::Coverage(coverage())),
+        (Some("vpn1"), Body::Account(account())),
+        (Some("vpn1"), Body::Moment(moment())),
         (None, Body::Ledger(ledger())),
         (Some("vpn1"), Body::Verdict(conclusion())),
         (Some("vpn1"), Body::Duty(duty())),
@@ -132,6 +134,48 @@ fn coverage() -> Coverage {
         unlisted_executables: 1,
         unseen: 1,
         by_folder: vec![folder],
+        logs: vec![reach()],
+    }
+}
+
+fn reach() -> LogReach {
+    LogReach {
+        log: "events".into(),
+        path: Text::from("/home/runtime/logs/log.events.vc0"),
+        first: Some(at("2021-02-01T00:00:00Z")),
+        last: None,
+        lines: 18_000,
+        strange: 2,
+        clock: "zoned".into(),
+    }
+}
+
+fn account() -> Account {
+    Account {
+        user: "alice".into(),
+        realm: Some("Users".into()),
+        kinds: vec![AccountKind::Admin, AccountKind::Local],
+        roles: vec!["Staff".into()],
+        addresses: vec!["192.0.2.7".into()],
+        first: Some(at("2021-03-31T08:00:00Z")),
+        last: None,
+        logins: 3,
+        why: "it logged in after the first sign".into(),
+    }
+}
+
+fn moment() -> Moment {
+    Moment {
+        at: at("2021-03-31T08:00:00Z"),
+        what: "login".into(),
+        why: "Login succeeded".into(),
+        path: Some(Text::from("/home/runtime/logs/log.access.vc0")),
+        line: Some(17),
+        clock: "zoned".into(),
+        account: Some("alice".into()),
+        address: Some("192.0.2.7".into()),
+        code: Some("AUT31504".into()),
+        severity: Some(Severity::Medium),
     }
 }
 
@@ -153,6 +197,7 @@ fn conclusion() -> Conclusion {
         verdict: Verdict::Mismatch,
         reasons: vec!["Files that differ from what was shipped: 1.".into()],
         first_sign: Some(at("2021-03-31T00:00:00Z")),
+        first_sign_by: Some("file-modified /home/bin/web, by its `mtime`".into()),
         accounts: vec!["user@realm".into()],
     }
 }

@@ -4,6 +4,7 @@
 //! cannot change threads, and one that is kept from file to file costs a quarter of a new one for each.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -14,8 +15,8 @@ use evidence::{Digests, Meta, Source, Wants};
 use hunt::indicator::{File, Hit};
 use hunt::yara::{About, Match, Scanner, Unscanned};
 
-use super::Hunt;
-use super::tamper;
+use super::logs::{Reading, Told};
+use super::{Hunt, tamper};
 use crate::glob;
 use crate::integrity::{KEPT, about};
 
@@ -28,13 +29,14 @@ pub(crate) struct Found {
     pub(crate) findings: Vec<Finding>,
     pub(crate) gaps: Vec<Gap>,
     pub(crate) hunted: u64,
+    pub(crate) told: Told,
 }
 
 /// What is found while files are met.
 #[derive(Default)]
 struct Finds {
     /// By code and rule, then by place.
-    by_rule: HashMap<(String, Option<String>), BTreeMap<(Option<Text>, String), Finding>>,
+    by_rule: HashMap<(String, Option<String>), BTreeMap<(Option<Text>, Option<String>, String), Finding>>,
     beyond: u64,
     gaps: Vec<Gap>,
     hunted: u64,
@@ -44,7 +46,7 @@ impl Finds {
     fn keep(&mut self, finding: Finding) {
         let rule = (finding.code.clone(), finding.rule.clone());
         let all = self.by_rule.entry(rule).or_default();
-        all.insert((finding.path.clone(), finding.why.clone()), finding);
+        all.insert((finding.path.clone(), finding.place.clone(), finding.why.clone()), finding);
         if all.len() > KEPT_OF_ONE_RULE {
             all.pop_last();
             self.beyond += 1;
@@ -52,11 +54,15 @@ impl Finds {
     }
 }
 
-/// A file whose content must be scanned.
+/// A file whose content must be looked at.
 pub(crate) struct Job {
     meta: Meta,
     sha256: [u8; 32],
     content: Vec<u8>,
+    /// Whether rules run over it.
+    is_scanned: bool,
+    /// Which log it is.
+    log: Option<usize>,
 }
 
 /// Jobs that wait. Each may hold a whole file, so that few may.
@@ -106,6 +112,7 @@ pub(crate) struct Files<'a> {
     /// Files that were not held in memory when they came by, by what is scanned once for all of its names.
     later: Mutex<BTreeMap<([u8; 32], Option<Text>), Later>>,
     places: tamper::Places,
+    logs: Reading<'a>,
 }
 
 impl<'a> Files<'a> {
@@ -119,6 +126,7 @@ impl<'a> Files<'a> {
             finds: Mutex::default(),
             later: Mutex::default(),
             places,
+            logs: Reading::new(hunt, clause),
         };
         (files, Jobs(Mutex::new(receiver)))
     }
@@ -127,6 +135,12 @@ impl<'a> Files<'a> {
     pub(crate) fn work(&self, jobs: &Jobs) {
         let mut scanner = None;
         while let Some(job) = jobs.next() {
+            if let Some(place) = job.log {
+                self.logs.read(place, &job.meta, &job.content);
+            }
+            if !job.is_scanned {
+                continue;
+            }
             // A scanner is made when there is something to scan: it takes megabytes.
             let scanner = scanner.get_or_insert_with(|| self.hunt.rules.scanner());
             match self.scan(scanner, &job.content, &job.meta) {
@@ -146,8 +160,10 @@ impl<'a> Files<'a> {
     /// must be named.
     pub(crate) fn wants(&self, meta: &Meta, wants: Wants, is_listed: bool) -> Wants {
         let indicators = &self.hunt.indicators;
-        let is_hunted = !is_listed || self.looks_into_vouched(meta.path.as_bytes());
-        let content = if is_hunted && meta.nlink < 2 && self.wants_content() { self.hunt.limits.content } else { 0 };
+        let path = meta.path.as_bytes();
+        let is_hunted = self.wants_content() && (!is_listed || self.looks_into_vouched(path));
+        let is_wanted = is_hunted || self.logs.place(path).is_some();
+        let content = if is_wanted && meta.nlink < 2 { self.hunt.limits.content } else { 0 };
         let wants = if indicators.wants_md5() { Wants::MD5 } else { wants };
         wants.with_sha1(indicators.wants_sha1()).with_content(content)
     }
@@ -173,12 +189,18 @@ impl<'a> Files<'a> {
         let path = meta.path.as_bytes();
         let hits = self.hunt.indicators.file(&known(meta, digests), content.as_deref());
         self.keep(hits.iter().map(|hit| sealed(self.indicated(meta, hit), digests.sha256)));
-        if (is_vouched && !self.looks_into_vouched(path)) || meta.size == 0 || !self.wants_content() {
-            return;
+        let log = self.logs.place(path).filter(|_| self.logs.is_new(digests.sha256));
+        if let (Some(place), None) = (log, &content) {
+            self.logs.later(place, meta);
         }
+        let is_hunted = !(is_vouched && !self.looks_into_vouched(path)) && meta.size > 0 && self.wants_content();
         match content {
-            Some(_) if self.hunt.rules.is_empty() => self.finds().hunted += 1,
-            Some(content) => self.hand_over(Box::new(Job { meta: meta.clone(), sha256: digests.sha256, content })),
+            Some(content) if log.is_some() || (is_hunted && !self.hunt.rules.is_empty()) => {
+                let is_scanned = is_hunted && !self.hunt.rules.is_empty();
+                self.hand_over(Box::new(Job { meta: meta.clone(), sha256: digests.sha256, content, is_scanned, log }));
+            }
+            _ if !is_hunted => {}
+            Some(_) => self.finds().hunted += 1,
             None => {
                 let is_shared = is_further || meta.nlink > 1;
                 let name = (!is_shared).then(|| meta.path.clone());
@@ -200,7 +222,7 @@ impl<'a> Files<'a> {
 
     /// Hunts in what was not held in memory: long files in pieces, files with several names, and files that a
     /// manifest lists and that turned out to be others.
-    pub(crate) fn finish(self, source: &dyn Source, stop: &dyn Fn() -> bool) -> Found {
+    pub(crate) fn finish(self, source: &dyn Source, threads: NonZeroUsize, stop: &(dyn Fn() -> bool + Sync)) -> Found {
         let later = std::mem::take(&mut *self.later.lock().unwrap_or_else(PoisonError::into_inner));
         let mut scanner = (!later.is_empty()).then(|| self.hunt.rules.scanner());
         for mut file in later.into_values() {
@@ -211,6 +233,8 @@ impl<'a> Files<'a> {
             }
         }
         self.keep(self.places.finish(source, self.clause));
+        let mut told = self.logs.finish(source, threads, stop);
+        std::mem::take(&mut told.findings).into_iter().for_each(|finding| lock(&self.finds).keep(finding));
         let finds = self.finds.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut gaps = finds.gaps;
         if finds.beyond > 0 {
@@ -218,7 +242,8 @@ impl<'a> Files<'a> {
             gaps.push(Gap { code: "too-many".into(), path: None, place: None, why, required: false });
         }
         let findings = finds.by_rule.into_values().flat_map(BTreeMap::into_values).collect();
-        Found { findings, gaps, hunted: finds.hunted }
+        gaps.append(&mut told.gaps);
+        Found { findings, gaps, hunted: finds.hunted, told }
     }
 
     /// Hunts in one file, and names it by all of `names`. Rules that ask for the name see the first.
@@ -335,8 +360,12 @@ impl<'a> Files<'a> {
     }
 
     fn finds(&self) -> std::sync::MutexGuard<'_, Finds> {
-        self.finds.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.finds)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn known<'f>(meta: &'f Meta, digests: &Digests) -> File<'f> {

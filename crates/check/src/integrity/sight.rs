@@ -2,7 +2,7 @@
 //!
 //! Called from all reading threads; does its thinking outside the lock and takes it once an entry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use directive::product::Product;
@@ -99,6 +99,8 @@ pub(super) struct Tally {
     pub(super) vouched: Vec<u64>,
     /// Files that belong to another version, by that version, for each generation.
     pub(super) strangers: BTreeMap<(usize, String), u64>,
+    /// Seconds that files bear which are as shipped.
+    pub(super) shipped: HashSet<i64>,
     pub(super) coverage: Coverage,
     pub(super) by_folder: BTreeMap<Vec<u8>, FolderCoverage>,
 }
@@ -231,6 +233,9 @@ impl<'a> Sight<'a> {
         match &standing {
             Some(standing) => {
                 tally.matched(path, standing);
+                if matched && tally.shipped.len() < KEPT {
+                    tally.shipped.insert(meta.mtime.seconds);
+                }
                 tally.vouched[generation] += u64::from(matches!(standing, Standing::Vouched(_)));
             }
             None => {

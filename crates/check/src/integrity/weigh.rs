@@ -5,20 +5,22 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use directive::record::{Conclusion, Coverage, Evidence, Finding, Gap, Severity, hex};
+use directive::judge;
+use directive::record::{Account, Conclusion, Coverage, Evidence, Finding, Gap, Severity, hex};
 use directive::text::Text;
-use directive::verdict::Verdict;
 use evidence::{Hides, Meta, Obstacle, ObstacleKind, Wants};
-use jiff::Timestamp;
 
-use super::Request;
 use super::generation::Generations;
 use super::history;
 use super::index::{Index, Slot, Standing, folder_of};
 use super::previous::Previous;
 use super::sight::{Complete, KEPT, Tally, about, bare, difference, is_below};
+use super::{Outcome, Request};
 use crate::dpkg::Database;
+use crate::hunt::logs::{self, Told};
+use crate::hunt::people::People;
 use crate::live;
+use crate::timeline::{self, Sign};
 
 /// Programs in no manifest that are named one by one. A build server has a hundred thousand.
 const PROGRAMS: usize = 1000;
@@ -35,12 +37,7 @@ pub(super) struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    pub(super) fn weigh(
-        &self,
-        mut tally: Tally,
-        mut gaps: Vec<Gap>,
-        interrupted: bool,
-    ) -> (Vec<Finding>, Vec<Gap>, Coverage, Conclusion) {
+    pub(super) fn weigh(&self, mut tally: Tally, told: Told, mut gaps: Vec<Gap>, interrupted: bool) -> Outcome {
         for meta in std::mem::take(&mut tally.links) {
             self.link(&meta, &mut tally);
         }
@@ -80,10 +77,35 @@ impl Seen<'_> {
             }
         }
         findings.sort_by(|a, b| (&a.path, &a.code, &a.why).cmp(&(&b.path, &b.code, &b.why)));
+        let coverage = Coverage { logs: told.reach, ..tally.coverage };
+        let sign = timeline::first_sign(&findings, self.request.source.has_own_ctime(), &tally.shipped);
+        let accounts = self.accounts(told.people, sign.as_ref(), &mut gaps);
+        let (timeline, beyond) = timeline::assemble(told.moments, &findings);
+        if beyond > 0 {
+            let why = format!("{beyond} more moments of the timeline than are kept");
+            gaps.push(Gap { code: "too-many".into(), path: None, place: None, why, required: false });
+        }
         gaps.sort_by(|a, b| (&a.path, &a.code, &a.place, &a.why).cmp(&(&b.path, &b.code, &b.place, &b.why)));
-        let coverage = tally.coverage;
-        let conclusion = self.conclude(&findings, &gaps, &coverage);
-        (findings, gaps, coverage, conclusion)
+        let pack = self.request.hunt.map(|hunt| &hunt.verdict);
+        let (verdict, explained) = pack.unwrap_or(&judge::Rules::default()).judge(&findings, &gaps);
+        let conclusion = Conclusion {
+            verdict,
+            reasons: self.reasons(&findings, &gaps, &coverage),
+            first_sign: sign.as_ref().map(|sign| sign.at),
+            first_sign_by: sign.map(|sign| sign.why),
+            accounts: accounts.iter().map(Account::name).collect(),
+        };
+        Outcome { findings, gaps, coverage, conclusion, accounts, timeline, explained, witnesses: Vec::new() }
+    }
+
+    /// Whose passwords must be reset: nobody's without a sign of a compromise.
+    fn accounts(&self, people: People, sign: Option<&Sign>, gaps: &mut Vec<Gap>) -> Vec<Account> {
+        let (Some(hunt), Some(sign)) = (self.request.hunt, sign) else { return Vec::new() };
+        if people.beyond > 0 {
+            let why = format!("{} more accounts than are remembered: the list of accounts is not whole", people.beyond);
+            gaps.push(Gap { code: "too-many".into(), path: None, place: None, why, required: true });
+        }
+        people.to_reset(sign.at, &hunt.accounts)
     }
 
     /// A link where a file is listed: its target decides, inside the evidence.
@@ -277,7 +299,7 @@ impl Seen<'_> {
         }
     }
 
-    fn conclude(&self, findings: &[Finding], gaps: &[Gap], coverage: &Coverage) -> Conclusion {
+    fn reasons(&self, findings: &[Finding], gaps: &[Gap], coverage: &Coverage) -> Vec<String> {
         let mut reasons = Vec::new();
         let weighty = || findings.iter().filter(|finding| finding.severity >= Severity::Medium);
         for (code, text) in [
@@ -286,14 +308,38 @@ impl Seen<'_> {
             ("file-missing", "were shipped and are not there"),
             ("file-metadata", "have an owner, mode or capability that they must not have"),
             ("manifest-disagrees", "are listed with different digests by the manifests given"),
+            ("yara-match", "match a rule"),
+            ("file-misplaced", "do not belong where they lie"),
+            ("times-contradict", "bear times that contradict each other"),
         ] {
             match weighty().filter(|finding| finding.code == code).count() {
                 0 => {}
                 count => reasons.push(format!("Files that {text}: {count}.")),
             }
         }
-        let others =
-            ["manifest-untrusted", "version-disagrees", "matched-count-fell", "folder-vanished", "generation-changed"];
+        for (code, text) in [
+            ("indicator-match", "Published indicators that were seen"),
+            ("sigma-match", "Events that match a rule"),
+            ("telltale-event", "Events that tell of tampering"),
+            ("telltale-file", "Lines of files that tell of tampering"),
+            ("log-chain-broken", "Places where the chain of a log is broken"),
+        ] {
+            match weighty().filter(|finding| finding.code == code).count() {
+                0 => {}
+                count => reasons.push(format!("{text}: {count}.")),
+            }
+        }
+        let others = [
+            "manifest-untrusted",
+            "version-disagrees",
+            "matched-count-fell",
+            "folder-vanished",
+            "generation-changed",
+            "folder-emptied",
+            "log-silent",
+            "log-event-absent",
+            "log-count-fell",
+        ];
         for finding in weighty().filter(|finding| others.contains(&finding.code.as_str())) {
             reasons.push(format!("{}: {}.", finding.code, finding.why));
         }
@@ -311,20 +357,10 @@ impl Seen<'_> {
                 coverage.unlisted
             ));
         }
-        Conclusion {
-            verdict: Verdict::weigh(findings, gaps),
-            reasons,
-            first_sign: self.first_sign(weighty()),
-            accounts: Vec::new(),
+        for (log, (first, last)) in logs::since(&coverage.logs) {
+            reasons.push(format!("The log {log} speaks from {first:.0} to {last:.0}; of other times it says nothing."));
         }
-    }
-
-    /// The earliest change among findings that weigh. On a running instance by `ctime`, which
-    /// nobody sets at will; in a copy `ctime` is the copy's own, so that `mtime` has to do.
-    fn first_sign<'f>(&self, findings: impl Iterator<Item = &'f Finding>) -> Option<Timestamp> {
-        let name = if self.request.source.has_own_ctime() { "ctime" } else { "mtime" };
-        let telling = findings.filter(|finding| matches!(finding.code.as_str(), "file-modified" | "file-added"));
-        telling.filter_map(|finding| finding.times.get(name).copied()).min()
+        reasons
     }
 }
 

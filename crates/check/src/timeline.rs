@@ -1,0 +1,105 @@
+//! Timeline: in which order did it happen, and since when is something wrong?
+//!
+//! Serves ED 21-03 Appendix A (e) and the question that every report is asked: since when? Times of files, events of
+//! logs and findings in one order, each with its source and how far its clock can be trusted.
+//! A time that a copy of the evidence made is never taken for one of the instance.
+
+use std::collections::{BTreeMap, HashSet};
+
+use directive::record::{Finding, Moment, Severity};
+use directive::text::escape;
+use jiff::Timestamp;
+
+/// Moments of one check, the weightiest first and then the latest before them.
+const MOMENTS: usize = 10_000;
+
+/// Times by the name under which a finding carries them, the most trustworthy first.
+const CLOCKS: [&str; 4] = ["event", "birth", "ctime", "mtime"];
+
+/// The first sign of a compromise.
+pub(crate) struct Sign {
+    pub(crate) at: Timestamp,
+    /// What shows it, in one sentence.
+    pub(crate) why: String,
+}
+
+/// The earliest time among findings that weigh.
+///
+/// Of a file the time at which the kernel last saw it change, or that of its birth; where the evidence is a copy, its
+/// `mtime`, unless a file that is as shipped bears the very same second: then somebody copied the time along.
+pub(crate) fn first_sign(findings: &[Finding], has_own_ctime: bool, shipped: &HashSet<i64>) -> Option<Sign> {
+    let weighty = findings.iter().filter(|finding| finding.severity >= Severity::Medium);
+    let signs = weighty.filter_map(|finding| {
+        let (clock, at) = sign_of(finding, has_own_ctime, shipped)?;
+        Some((at, clock, finding))
+    });
+    let (at, clock, finding) = signs.min_by(|a, b| (a.0, &a.2.path).cmp(&(b.0, &b.2.path)))?;
+    let place = finding.path.as_ref().map(|path| format!(" {}", path.escaped())).unwrap_or_default();
+    let clock = match clock {
+        "event" => "by the time of the log",
+        "ctime" => "by the time at which the kernel last saw it change",
+        "birth" => "by the time at which it was made",
+        _ => "by its `mtime`, which anybody can set",
+    };
+    Some(Sign { at, why: format!("{}{place}, {clock}", finding.code) })
+}
+
+fn sign_of(finding: &Finding, has_own_ctime: bool, shipped: &HashSet<i64>) -> Option<(&'static str, Timestamp)> {
+    let time = |name: &'static str| finding.times.get(name).map(|at| (name, *at));
+    if let Some(event) = time("event") {
+        return Some(event);
+    }
+    // What an owner, a mode or a version should be says nothing about when.
+    let tells = ["file-modified", "file-added", "yara-match", "indicator-match", "file-misplaced", "telltale-file"];
+    if !tells.contains(&finding.code.as_str()) {
+        return None;
+    }
+    if has_own_ctime {
+        // A file that was made after its ctime was not there before; the earlier of both is the sign.
+        return time("ctime");
+    }
+    time("mtime").filter(|(_, at)| !shipped.contains(&at.as_second()))
+}
+
+/// Everything in one order, bounded: what findings say stays, then what is nearest before and behind them.
+pub(crate) fn assemble(mut moments: Vec<Moment>, findings: &[Finding]) -> (Vec<Moment>, u64) {
+    moments.extend(findings.iter().flat_map(moments_of));
+    moments.sort();
+    moments.dedup();
+    let beyond = moments.len().saturating_sub(MOMENTS);
+    if beyond > 0 {
+        let mut kept = moments;
+        kept.sort_by_key(|moment| (std::cmp::Reverse(moment.severity), std::cmp::Reverse(moment.at)));
+        kept.truncate(MOMENTS);
+        kept.sort();
+        return (kept, beyond as u64);
+    }
+    (moments, 0)
+}
+
+/// A finding at each of its times: its `mtime` may say one thing and its `ctime` another.
+fn moments_of(finding: &Finding) -> Vec<Moment> {
+    let mut times: BTreeMap<Timestamp, &str> = BTreeMap::new();
+    // Many findings are about what every host has: they tell nothing about when.
+    if finding.severity < Severity::Low {
+        return Vec::new();
+    }
+    for name in CLOCKS {
+        if let Some(at) = finding.times.get(name) {
+            times.entry(*at).or_insert(name);
+        }
+    }
+    let moment = |(at, clock): (Timestamp, &str)| Moment {
+        at,
+        what: finding.code.clone(),
+        why: escape(&finding.why),
+        path: finding.path.clone(),
+        line: finding.place.as_ref().and_then(|place| place.strip_prefix("line ")?.parse().ok()),
+        clock: if clock == "event" { "zoned".to_owned() } else { clock.to_owned() },
+        account: None,
+        address: None,
+        code: None,
+        severity: Some(finding.severity),
+    };
+    times.into_iter().map(moment).collect()
+}
