@@ -69,7 +69,7 @@ pub(crate) fn assemble(mut moments: Vec<Moment>, findings: &[Finding]) -> (Vec<M
     let beyond = moments.len().saturating_sub(MOMENTS);
     if beyond > 0 {
         let mut kept = moments;
-        kept.sort_by_key(|moment| (std::cmp::Reverse(moment.severity), std::cmp::Reverse(moment.at)));
+        kept.sort_by_key(|moment| (std::cmp::Reverse(moment.severity), std::cmp::Reverse(moment.time)));
         kept.truncate(MOMENTS);
         kept.sort();
         return (kept, beyond as u64);
@@ -89,8 +89,8 @@ fn moments_of(finding: &Finding) -> Vec<Moment> {
             times.entry(*at).or_insert(name);
         }
     }
-    let moment = |(at, clock): (Timestamp, &str)| Moment {
-        at,
+    let moment = |(time, clock): (Timestamp, &str)| Moment {
+        time,
         what: finding.code.clone(),
         why: escape(&finding.why),
         path: finding.path.clone(),

@@ -72,6 +72,12 @@ fn line(time: &str, who: &str, message: &str) -> String {
     format!("2021-04-{time}Z 192.0.2.1 PulseSecure: 2021-04-{} - ive - {who} - {message}\n", time.replace('T', " "))
 }
 
+/// A login as the appliance writes it.
+fn login(time: &str, user: &str, realm: &str, roles: &str, address: &str) -> String {
+    let words = format!("Login succeeded for {user}/{realm} (session:1) from {address} with Agent.");
+    line(time, &format!("[{address}] Root::{user}({realm})[{roles}][s]"), &words)
+}
+
 /// Findings as `code rule`.
 fn found(outcome: &Outcome) -> Vec<String> {
     let findings = outcome.findings.iter().filter(|finding| finding.code != "program-unlisted");
@@ -84,16 +90,17 @@ fn gaps(outcome: &Outcome) -> Vec<String> {
 
 #[test]
 fn accounts_that_logged_in_after_the_first_sign_are_to_be_reset_and_those_that_they_changed() {
-    let alice = "[198.51.100.7] Root::alice(Users)[Staff][s]";
-    let admin = "[203.0.113.9] Root::root2(Admin Users)[.Administrators][s]";
+    let refused = "Login failed using auth server System Local (Local Authentication).  Reason: Failed";
+    let added = "User Accounts modified. Added User Test 002 with username usertest2 to authentication server \
+                 System Local.";
     let text = [
-        line("08T10:00:00", "[198.51.100.8] Root::early(Users)[Staff][s]", "Login succeeded for early/Users (session:1) from 198.51.100.8 with Agent."),
+        login("08T10:00:00", "early", "Users", "Staff", "198.51.100.8"),
         line("08T12:00:00", "[127.0.0.1] Root::System()[]", "Core dumped"),
-        line("08T12:00:01", "[198.51.100.9] Root::mallory(Users)[]", "Login failed using auth server System Local (Local Authentication).  Reason: Failed"),
-        line("08T13:00:00", alice, "Login succeeded for alice/Users (session:1) from 198.51.100.7 with Agent."),
-        line("09T13:00:00", alice, "Login succeeded for alice/Users (session:2) from 198.51.100.70 with Agent."),
-        line("09T14:00:00", admin, "Login succeeded for root2/Admin Users (session:3) from 203.0.113.9 with Agent."),
-        line("09T14:10:00", admin, "User Accounts modified. Added User Test 002 with username usertest2 to authentication server System Local."),
+        line("08T12:00:01", "[198.51.100.9] Root::mallory(Users)[]", refused),
+        login("08T13:00:00", "alice", "Users", "Staff", "198.51.100.7"),
+        login("09T13:00:00", "alice", "Users", "Staff", "198.51.100.70"),
+        login("09T14:00:00", "root2", "Admin Users", ".Administrators", "203.0.113.9"),
+        line("09T14:10:00", "[203.0.113.9] Root::root2(Admin Users)[.Administrators][s]", added),
     ]
     .concat();
     let dir = folder(&[("logs/events", text.as_bytes())]);
@@ -119,11 +126,7 @@ fn accounts_that_logged_in_after_the_first_sign_are_to_be_reset_and_those_that_t
 
 #[test]
 fn nobody_is_to_be_reset_where_nothing_was_found() {
-    let text = line(
-        "08T10:00:00",
-        "[198.51.100.8] Root::alice(Users)[][s]",
-        "Login succeeded for alice/Users (session:1) from 198.51.100.8 with A.",
-    );
+    let text = login("08T10:00:00", "alice", "Users", "", "198.51.100.8");
     let outcome = check(folder(&[("logs/events", text.as_bytes())]).path(), &Given::default());
     assert_eq!((outcome.conclusion.verdict, outcome.conclusion.first_sign), (Verdict::NoEvidenceFound, None));
     assert!(outcome.accounts.is_empty());
@@ -192,7 +195,8 @@ fn a_busy_log_that_fell_silent_is_a_finding_and_quiet_nights_are_none() {
 fn a_count_of_matched_files_that_fell_is_a_finding_unless_an_upgrade_lies_between() {
     let scan = |time: &str, count: u32| {
         let words = format!(
-            "Integrity Scan Completed: Integrity Scan Results : Matched Files {count}, Newly Detected Files 0, Mismatched Files 0"
+            "Integrity Scan Completed: Integrity Scan Results : Matched Files {count}, Newly Detected Files 0, \
+             Mismatched Files 0"
         );
         line(time, "[127.0.0.1] Root::System()[]", &words)
     };
@@ -210,7 +214,7 @@ fn a_count_of_matched_files_that_fell_is_a_finding_unless_an_upgrade_lies_betwee
 #[test]
 fn a_folder_of_core_dumps_that_is_empty_after_crashes_was_emptied() {
     let welf = "2021-04-08T11:00:00Z 192.0.2.1 PulseSecure: id=firewall time=\"2021-04-08 11:00:00\" pri=6 fw=10.0.0.9 \
-                vpn=ive ivs=Root user=System realm=\"\" roles=\"\" type=mgmt msg=\"ERR31093: Program web recently failed.\"\n";
+                vpn=ive ivs=Root user=System realm=\"\" roles=\"\" type=mgmt msg=\"ERR31093: web failed.\"\n";
     let row = "[[emptied]]\nid = 'cores'\nfolder = '/cores'\ncodes = ['ERR31093']\nseverity = 'medium'\n\
                why = 'dumps of crashes were removed'\n";
     let given = Given { tamper: row, ..Given::default() };

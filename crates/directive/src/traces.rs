@@ -12,9 +12,9 @@ use crate::text::Text;
 /// One moment of the timeline.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Moment {
-    /// When, as the source says.
+    /// When, as the source says. The record's own `at` is the time of the check.
     #[schemars(with = "String")]
-    pub at: Timestamp,
+    pub time: Timestamp,
     /// What kind of thing, in kebab-case: the action of an event, the code of a finding.
     pub what: String,
     /// What happened, in words; control characters are made visible.

@@ -166,7 +166,7 @@ fn account() -> Account {
 
 fn moment() -> Moment {
     Moment {
-        at: at("2021-03-31T08:00:00Z"),
+        time: at("2021-03-31T08:00:00Z"),
         what: "login".into(),
         why: "Login succeeded".into(),
         path: Some(Text::from("/home/runtime/logs/log.access.vc0")),
@@ -252,9 +252,21 @@ fn schema() -> serde_json::Value {
     serde_json::to_value(schema).unwrap()
 }
 
+/// With its keys in order: whether `serde_json` keeps theirs depends on what else is built.
+fn sorted(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(object) => {
+            let in_order: BTreeMap<_, _> = object.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            in_order.into_iter().collect()
+        }
+        serde_json::Value::Array(items) => items.into_iter().map(sorted).collect(),
+        other => other,
+    }
+}
+
 #[test]
 fn the_published_schema_is_the_one_of_the_code() {
-    golden(SCHEMA, &(serde_json::to_string_pretty(&schema()).unwrap() + "\n"));
+    golden(SCHEMA, &(serde_json::to_string_pretty(&sorted(schema())).unwrap() + "\n"));
 }
 
 #[test]

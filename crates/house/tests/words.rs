@@ -14,7 +14,7 @@ use toml::{Table, Value};
 const LOOKING: [&str; 7] = ["evidence", "feed", "discover", "check", "mitigate", "update", "respond"];
 
 /// Strings in kebab-case that are no codes, and what they are.
-const NO_CODES: [(&str, &str); 9] = [
+const NO_CODES: [(&str, &str); 10] = [
     ("birth", "a time of a file"),
     ("ctime", "a time of a file"),
     ("dpkg-statoverride", "the name of a rule"),
@@ -22,6 +22,7 @@ const NO_CODES: [(&str, &str); 9] = [
     ("mtime", "a time of a file"),
     ("owner", "who owns a file"),
     ("package-database", "the name of a witness"),
+    ("sc-status", "a field of a log"),
     ("set-cookie", "an HTTP header"),
     ("www-authenticate", "an HTTP header"),
 ];

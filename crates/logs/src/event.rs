@@ -118,6 +118,18 @@ pub enum Clock {
     None,
 }
 
+impl Clock {
+    /// The word as it is printed and stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Zoned => "zoned",
+            Self::ZoneAssumed => "zone-assumed",
+            Self::YearAssumed => "year-assumed",
+            Self::None => "none",
+        }
+    }
+}
+
 /// Who acts in an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Actor {
@@ -163,4 +175,26 @@ pub enum Action {
     /// Anything else.
     #[default]
     Other,
+}
+
+impl Action {
+    /// The word as it is printed and stored, and as tables write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::LoginFailed => "login-failed",
+            Self::Logout => "logout",
+            Self::Request => "request",
+            Self::Process => "process",
+            Self::AccountChanged => "account-changed",
+            Self::ConfigurationChanged => "configuration-changed",
+            Self::LogCleared => "log-cleared",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Crash => "crash",
+            Self::SoftwareChanged => "software-changed",
+            Self::IntegrityScan => "integrity-scan",
+            Self::Other => "other",
+        }
+    }
 }

@@ -282,17 +282,7 @@ fn reach(id: &str, seen: &Seen) -> LogReach {
         last: seen.report.last,
         lines: seen.report.lines,
         strange: seen.report.strange + seen.report.too_long,
-        clock: clock(seen.clock).to_owned(),
-    }
-}
-
-/// How far a time can be trusted, as a word.
-pub(super) fn clock(clock: Clock) -> &'static str {
-    match clock {
-        Clock::Zoned => "zoned",
-        Clock::ZoneAssumed => "zone-assumed",
-        Clock::YearAssumed => "year-assumed",
-        _ => "none",
+        clock: seen.clock.as_str().to_owned(),
     }
 }
 

@@ -127,7 +127,7 @@ impl<'a> Watch<'a> {
 
     /// A place in the timeline for what is worth one: not each page that somebody asked for.
     fn moment(&mut self, event: &Event) {
-        let Some(at) = event.at else { return };
+        let Some(time) = event.at else { return };
         if !is_notable(event) {
             return;
         }
@@ -137,12 +137,12 @@ impl<'a> Watch<'a> {
         }
         let words = String::from_utf8_lossy(event.message.as_bytes());
         self.seen.moments.push(Moment {
-            at,
-            what: word(event.action).to_owned(),
+            time,
+            what: event.action.as_str().to_owned(),
             why: escape(&words.chars().take(WORDS).collect::<String>()),
             path: Some(self.seen.path.clone()),
             line: Some(event.number),
-            clock: super::clock(event.clock).to_owned(),
+            clock: event.clock.as_str().to_owned(),
             account: event.actor.as_ref().map(|actor| actor.user.clone()),
             address: event.address.map(|address| address.to_string()),
             code: event.code.clone(),
@@ -180,26 +180,6 @@ fn attempt(event: &Event, severity: Severity, why: String) -> (Severity, String)
 
 fn is_notable(event: &Event) -> bool {
     !matches!(event.action, Action::Request | Action::Other | Action::Process | Action::LoginFailed)
-}
-
-/// What happened, as a word of the timeline.
-fn word(action: Action) -> &'static str {
-    match action {
-        Action::Login => "login",
-        Action::LoginFailed => "login-failed",
-        Action::Logout => "logout",
-        Action::Request => "request",
-        Action::Process => "process",
-        Action::AccountChanged => "account-changed",
-        Action::ConfigurationChanged => "configuration-changed",
-        Action::LogCleared => "log-cleared",
-        Action::Start => "start",
-        Action::Stop => "stop",
-        Action::Crash => "crash",
-        Action::SoftwareChanged => "software-changed",
-        Action::IntegrityScan => "integrity-scan",
-        _ => "event",
-    }
 }
 
 /// The earlier of two times, where one is missing the other.
