@@ -175,10 +175,28 @@ impl Ui {
                 ))
             }
             Body::Ledger(ledger) => Some(ledger.to_string()),
+            Body::Account(account) => {
+                let kinds: Vec<&str> = account.kinds.iter().map(|kind| kind.as_str()).collect();
+                let last = account.last.map(|last| format!(", last {last:.0}")).unwrap_or_default();
+                let from = account.addresses.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+                let from = if from.is_empty() { from } else { format!(" from {from}") };
+                Some(format!(
+                    "reset {} ({}): {} logins{last}{}; {}",
+                    escape(account.name()),
+                    kinds.join(", "),
+                    account.logins,
+                    escape(from),
+                    escape(&account.why)
+                ))
+            }
             Body::Verdict(conclusion) => {
                 let whose = record.instance.as_deref().map(|name| format!("{}: ", escape(name))).unwrap_or_default();
                 let reasons = conclusion.reasons.iter().map(escape).collect::<Vec<_>>().join("; ");
-                Some(format!("verdict {whose}{}: {reasons}", conclusion.verdict))
+                let since = conclusion.first_sign.map(|first| {
+                    let by = conclusion.first_sign_by.as_deref().unwrap_or_default();
+                    format!("; first sign {first:.0}: {}", escape(by))
+                });
+                Some(format!("verdict {whose}{}: {reasons}{}", conclusion.verdict, since.unwrap_or_default()))
             }
             _ => None,
         }

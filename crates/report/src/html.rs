@@ -4,6 +4,8 @@
 //! policy in the page forbids loading anything. Every value is escaped by the template engine, and
 //! what comes from an instance has its control characters made visible first.
 
+mod traces;
+
 use std::collections::BTreeMap;
 
 use askama::Template;
@@ -73,6 +75,7 @@ struct InstanceView<'a> {
     findings: Vec<FindingView>,
     more: usize,
     gaps: Vec<GapView>,
+    traces: traces::View,
 }
 
 struct WitnessView<'a> {
@@ -202,6 +205,7 @@ fn instance_view<'a>(report: &Report, of: &'a InstanceReport) -> InstanceView<'a
         findings: findings(&of.findings),
         more: of.findings.len().saturating_sub(MOST_SHOWN),
         gaps: gaps(&of.gaps),
+        traces: traces::view(report, of),
     }
 }
 

@@ -3,14 +3,17 @@
 //! [`Report::build`] adds up a case under one pack: what was counted, checked and found, what is
 //! owed, and the authority's form with every value that the case can prove. A value that nobody
 //! knows stays empty and is listed. [`text`], [`html`], [`json`], [`csv`] and [`workbook`] put the same
-//! report in different forms; the same case and time give the same bytes.
+//! report in different forms; [`traces`] writes its timeline and its list of accounts. The same case and time give the
+//! same bytes.
 //! Never invents a value, never reads a clock, never touches a file.
 
+mod chart;
 pub mod csv;
 mod fill;
 pub mod html;
 mod model;
 pub mod text;
+pub mod traces;
 mod value;
 mod words;
 pub mod workbook;

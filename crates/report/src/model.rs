@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use directive::pack::Pack;
 use directive::plan::Plan;
-use directive::record::{Conclusion, Coverage, DutyCount, Finding, Gap, Instance, Ledger, PackRef, WaitsFor};
+use directive::record::{
+    Account, Conclusion, Coverage, DutyCount, Finding, Gap, Instance, Ledger, Moment, PackRef, WaitsFor,
+};
 use directive::state::{Known, State};
 use directive::verdict::Verdict;
 use jiff::Timestamp;
@@ -98,6 +100,10 @@ pub struct InstanceReport {
     pub findings: Vec<Finding>,
     /// Gaps of the latest check and of the discovery.
     pub gaps: Vec<Gap>,
+    /// Accounts that must be reset.
+    pub accounts: Vec<Account>,
+    /// What happened, in order.
+    pub timeline: Vec<Moment>,
     /// Earlier verdicts, oldest first: a restored instance is not one where nothing was found.
     pub earlier: Vec<(Timestamp, Verdict)>,
 }
@@ -176,6 +182,8 @@ fn instance(known: &Known) -> InstanceReport {
         coverage: known.checked.coverage.clone(),
         findings: known.findings.iter().chain(&known.checked.findings).cloned().collect(),
         gaps: known.gaps.iter().chain(&known.checked.gaps).cloned().collect(),
+        accounts: known.checked.accounts.clone(),
+        timeline: known.checked.timeline.clone(),
         earlier: earlier.iter().map(|check| (check.at, check.conclusion.verdict)).collect(),
     }
 }

@@ -11,7 +11,7 @@ use directive::text::escape;
 use textwrap::Options;
 
 use crate::model::{InstanceReport, Report, ReportDuty};
-use crate::words;
+use crate::{traces, words};
 
 /// How many findings of one code are written out for an instance; the JSON form has all.
 const MOST_SHOWN: usize = 20;
@@ -138,6 +138,9 @@ impl Page {
         for reason in of.conclusion.iter().flat_map(|conclusion| &conclusion.reasons) {
             self.line(4, &escape(reason));
         }
+        if let Some(since) = words::since(of.conclusion.as_ref(), of.checked_at, &report.zone) {
+            self.line(4, &since);
+        }
         for (at, verdict) in &of.earlier {
             self.line(
                 4,
@@ -150,8 +153,33 @@ impl Page {
                 self.line(4, &format!("installation {one}"));
             }
         }
+        self.traces(of);
         self.findings(&of.findings);
         self.gaps(&of.gaps);
+    }
+
+    /// Whose passwords must be reset, and how far back the logs speak.
+    fn traces(&mut self, of: &InstanceReport) {
+        for one in of.coverage.iter().flat_map(words::reach) {
+            self.line(4, &format!("log {one}"));
+        }
+        if !of.accounts.is_empty() {
+            self.line(4, &format!("accounts to reset: {}", words::thousands(of.accounts.len() as u64)));
+        }
+        for account in of.accounts.iter().take(MOST_SHOWN) {
+            let last = account.last.map(|last| format!(", last {last:.0}")).unwrap_or_default();
+            let from = account.addresses.join(", ");
+            let from = if from.is_empty() { from } else { format!(", from {from}") };
+            let (name, kinds) = (escape(account.name()), traces::kinds(account));
+            self.line(
+                6,
+                &format!("{name} ({kinds}): {} logins{last}{}; {}", account.logins, escape(from), escape(&account.why)),
+            );
+        }
+        if of.accounts.len() > MOST_SHOWN {
+            let more = words::thousands((of.accounts.len() - MOST_SHOWN) as u64);
+            self.line(6, &format!("and {more} more, all of them in the list of accounts"));
+        }
     }
 
     fn findings(&mut self, findings: &[Finding]) {

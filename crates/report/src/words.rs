@@ -2,7 +2,9 @@
 //!
 //! The same words in every form of the report.
 
-use directive::record::{Coverage, InstalledGeneration, InstanceState, Outcome, Owner, Severity, Status, WaitsFor};
+use directive::record::{
+    Conclusion, Coverage, InstalledGeneration, InstanceState, LogReach, Outcome, Owner, Severity, Status, WaitsFor,
+};
 use directive::text::escape;
 use directive::verdict::Verdict;
 use jiff::Timestamp;
@@ -118,6 +120,55 @@ pub(crate) fn installations(coverage: &Coverage) -> Vec<String> {
         format!("{} ({}): version {version}, {against}", escape(&one.name), one.folder.escaped())
     };
     coverage.generations.iter().filter(|_| several).map(one).collect()
+}
+
+/// How far back each file of a log speaks, one sentence each.
+pub(crate) fn reach(coverage: &Coverage) -> Vec<String> {
+    let one = |one: &LogReach| {
+        let when = match (one.first, one.last) {
+            (Some(first), Some(last)) => format!("from {first:.0} to {last:.0}"),
+            _ => "without any time".to_owned(),
+        };
+        let strange =
+            if one.strange > 0 { format!(", {} not understood", thousands(one.strange)) } else { String::new() };
+        let (lines, clock) = (thousands(one.lines), clock(&one.clock));
+        format!("{} ({}): {when}; {lines} lines{strange}; {clock}", one.path.escaped(), escape(&one.log))
+    };
+    coverage.logs.iter().map(one).collect()
+}
+
+/// How far a time can be trusted.
+pub(crate) fn clock(clock: &str) -> String {
+    match clock {
+        "zoned" => "the log names its zone".to_owned(),
+        "zone-assumed" => "the log names no zone; UTC or the pack's was taken".to_owned(),
+        "year-assumed" => "the log names no year; it was taken from its neighbours".to_owned(),
+        "none" => "no time".to_owned(),
+        "mtime" => "mtime, which anybody can set".to_owned(),
+        "ctime" => "ctime, kept by the kernel".to_owned(),
+        "birth" => "birth, kept by the kernel".to_owned(),
+        other => escape(other),
+    }
+}
+
+/// Since when something is wrong, for how long, and what shows it.
+pub(crate) fn since(conclusion: Option<&Conclusion>, checked_at: Option<Timestamp>, zone: &TimeZone) -> Option<String> {
+    let conclusion = conclusion?;
+    let first = conclusion.first_sign?;
+    let by = conclusion.first_sign_by.as_deref().map(|by| format!(" ({})", escape(by))).unwrap_or_default();
+    let dwell = checked_at.map(|at| format!("; {} until the check", dwell(first, at))).unwrap_or_default();
+    Some(format!("First sign: {}{dwell}{by}.", moment(first, zone)))
+}
+
+/// How long it lasted: `14 d 3 h`.
+fn dwell(from: Timestamp, to: Timestamp) -> String {
+    let hours = (to.as_second() - from.as_second()).max(0) / 3600;
+    if hours < 24 { format!("{hours} h") } else { format!("{} d {} h", hours / 24, hours % 24) }
+}
+
+/// A day: `8 Apr 2021`.
+pub(crate) fn day(at: Timestamp) -> String {
+    at.strftime("%-d %b %Y").to_string()
 }
 
 /// A number with commas: `114,798`.

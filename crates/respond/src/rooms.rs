@@ -130,6 +130,8 @@ pub(crate) fn check(
     }
     outcome.findings.into_iter().for_each(|finding| fact(Body::Finding(finding)));
     outcome.gaps.into_iter().for_each(|gap| fact(Body::Gap(gap)));
+    outcome.accounts.into_iter().for_each(|account| fact(Body::Account(account)));
+    outcome.timeline.into_iter().for_each(|moment| fact(Body::Moment(moment)));
     fact(Body::Coverage(outcome.coverage));
     fact(Body::Verdict(outcome.conclusion));
     // After the verdict: two witnesses that disagree are a fact about the version, not about files.

@@ -10,11 +10,12 @@ use ::check::manifest::{Manifest, Operator};
 use ::check::{Baseline, Hunt, Outcome, Request};
 use ::directive::hunting::Hunting;
 use ::directive::pack::Pack;
-use ::directive::record::{Body, DutyCount, Instance, InstanceState, Record, Severity, Version};
+use ::directive::record::{Account, Body, DutyCount, Instance, InstanceState, Moment, Record, Severity, Version};
 use ::directive::scope::Access;
 use ::directive::verdict::Exit;
 use ::evidence::Source;
 use ::evidence::live::Running;
+use ::report::traces;
 use clap::ValueEnum;
 use jiff::Timestamp;
 
@@ -62,9 +63,55 @@ pub(crate) struct Args {
     #[command(flatten)]
     rules: RuleArgs,
 
+    #[command(flatten)]
+    traces: TraceArgs,
+
+    /// Say of every rule of the verdict whether it holds, and by what
+    #[arg(long)]
+    explain: bool,
+
     /// Look at processes, sockets, modules and mounts of this machine too; SOURCE has to be `/`
     #[arg(long)]
     live: bool,
+}
+
+/// Where to write what is too long for a screen.
+#[derive(clap::Args, Debug)]
+struct TraceArgs {
+    /// Write the timeline: `.csv`, or else JSON lines; both as Timesketch imports them
+    #[arg(long, value_name = "FILE")]
+    timeline: Option<PathBuf>,
+
+    /// Write the accounts that must be reset, as CSV
+    #[arg(long, value_name = "FILE")]
+    accounts: Option<PathBuf>,
+}
+
+impl TraceArgs {
+    fn write(&self, of: &[Traced]) -> Result<(), CommandError> {
+        let failed = |err| CommandError::because("the table cannot be made", err);
+        if let Some(path) = &self.timeline {
+            let moments = of.iter().map(|one| (one.instance.as_str(), one.timeline.as_slice()));
+            let text = if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv")) {
+                traces::csv(moments).map_err(failed)?
+            } else {
+                traces::jsonl(moments).map_err(|err| CommandError::because("the timeline cannot be made", err))?
+            };
+            super::write_file(path, text.as_bytes())?;
+        }
+        if let Some(path) = &self.accounts {
+            let accounts = of.iter().map(|one| (one.instance.as_str(), one.accounts.as_slice()));
+            super::write_file(path, traces::accounts(accounts).map_err(failed)?.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// What goes into those files.
+struct Traced {
+    instance: String,
+    timeline: Vec<Moment>,
+    accounts: Vec<Account>,
 }
 
 /// What to hunt for beside what the pack brings.
@@ -172,6 +219,7 @@ pub(crate) fn run(ui: &mut Ui, args: &Args, threads: NonZeroUsize) -> Result<Exi
     let stop = Stop::listen();
     let bar = Bar::new(&stop, ui.is_watched());
     let mut printed = Vec::new();
+    let mut traced = Vec::new();
     let mut exit = Exit::Done;
     for text in &args.sources {
         bar.begin("Opening: files");
@@ -197,11 +245,20 @@ pub(crate) fn run(ui: &mut Ui, args: &Args, threads: NonZeroUsize) -> Result<Exi
         bar.end();
         let outcome = outcome.map_err(|err| CommandError::because(format!("cannot check {text}"), err))?;
         exit = exit.and(Exit::from_verdict(outcome.conclusion.verdict));
+        let (timeline, accounts) = (outcome.timeline.clone(), outcome.accounts.clone());
+        traced.push(Traced { instance: text.clone(), timeline, accounts });
+        let explained = outcome.explained.clone();
         let records = records(text, pack.as_ref(), outcome, Clock::machine().now());
         records.iter().for_each(|record| ui.record(record));
+        if args.explain {
+            explained
+                .iter()
+                .for_each(|rule| ui.status(format_args!("{}", ::directive::text::escape(rule.to_string()))));
+        }
         status(ui, &records);
         printed.extend(records);
     }
+    args.traces.write(&traced)?;
     if ui.is_json() {
         ui.record(&super::summary(&printed, DutyCount::default(), exit, Clock::machine().now()));
     }
@@ -261,6 +318,8 @@ fn records(source: &str, pack: Option<&Pack>, outcome: Outcome, at: Timestamp) -
     }
     bodies.extend(outcome.findings.into_iter().map(Body::Finding));
     bodies.extend(outcome.gaps.into_iter().map(Body::Gap));
+    bodies.extend(outcome.accounts.into_iter().map(Body::Account));
+    bodies.extend(outcome.timeline.into_iter().map(Body::Moment));
     bodies.push(Body::Coverage(outcome.coverage));
     bodies.push(Body::Verdict(outcome.conclusion));
     let step = ::directive::record::short_digest(&[b"check", source.as_bytes(), at.to_string().as_bytes()]);

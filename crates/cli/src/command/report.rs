@@ -66,6 +66,12 @@ enum Form {
     Json,
     Xlsx,
     Csv,
+    /// The timeline, as JSON lines that Timesketch imports
+    Timeline,
+    /// The same as a table
+    TimelineCsv,
+    /// Accounts that must be reset
+    Accounts,
 }
 
 pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
@@ -97,7 +103,7 @@ fn check(to: Form, output: Option<&Path>, form: Option<&Path>) -> Result<(), Com
         (Form::Xlsx, None, _) => {
             Err(CommandError::new("a workbook does not go to a terminal").hint("name a file: `-o report.xlsx`"))
         }
-        (Form::Text | Form::Html | Form::Json | Form::Csv, _, Some(_)) => {
+        (to, _, Some(_)) if !matches!(to, Form::Xlsx) => {
             Err(CommandError::new("only a workbook has a form to fill").hint("say `--to xlsx` with --form"))
         }
         (_, Some(output), Some(form)) if output == form => Err(CommandError::new("the form would be overwritten")
@@ -107,14 +113,21 @@ fn check(to: Form, output: Option<&Path>, form: Option<&Path>) -> Result<(), Com
 }
 
 fn render(ui: &Ui, to: Form, pack: &Pack, report: &Report) -> Result<String, CommandError> {
+    let no_table = |err| CommandError::because("the table cannot be made", err);
+    let timelines = report.instances.iter().map(|one| (one.instance.name.as_str(), one.timeline.as_slice()));
+    let accounts = report.instances.iter().map(|one| (one.instance.name.as_str(), one.accounts.as_slice()));
     match to {
         Form::Text => Ok(::report::text::render(report, ui.width())),
         Form::Html => {
             ::report::html::render(report).map_err(|err| CommandError::because("the page cannot be made", err))
         }
         Form::Json => ::report::json(report).map_err(|err| CommandError::because("the JSON cannot be made", err)),
-        Form::Csv => ::report::csv::render(report, &pack.form)
-            .map_err(|err| CommandError::because("the table cannot be made", err)),
+        Form::Csv => ::report::csv::render(report, &pack.form).map_err(no_table),
+        Form::Timeline => {
+            ::report::traces::jsonl(timelines).map_err(|err| CommandError::because("the timeline cannot be made", err))
+        }
+        Form::TimelineCsv => ::report::traces::csv(timelines).map_err(no_table),
+        Form::Accounts => ::report::traces::accounts(accounts).map_err(no_table),
         // `check` demands a file for it.
         Form::Xlsx => Err(CommandError::new("a workbook is no text")),
     }
