@@ -119,7 +119,7 @@ fn accounts_that_logged_in_after_the_first_sign_are_to_be_reset_and_those_that_t
     assert!(test.why.contains("root2"), "{}", test.why);
     let reach = &outcome.coverage.logs[0];
     assert_eq!((reach.log.as_str(), reach.lines, reach.strange), ("events", 7, 0));
-    assert!(outcome.conclusion.reasons.iter().any(|why| why.contains("speaks from 2021-04-08T10:00:00Z")));
+    assert!(outcome.conclusion.reasons.iter().any(|why| why.contains("events from 2021-04-08T10:00:00Z")));
     let moments: Vec<_> = outcome.timeline.iter().map(|moment| moment.what.as_str()).collect();
     assert_eq!(moments, ["login", "telltale-event", "login", "login", "login", "account-changed"]);
 }

@@ -2,7 +2,8 @@
 //!
 //! The layout is the product's, as incident responders published it; every byte of content is made
 //! here. The exercise follows what was really done in 2021: a sign-in CGI was changed, a web shell
-//! was added among its neighbours, and the manifest on the box was rewritten to agree with both.
+//! was added among its neighbours, the manifest on the box was rewritten to agree with both, and records were taken
+//! out of a log.
 //! Source: JPCERT/CC and Mandiant on the appliance's file system and its manifest
 //! (`<path> <sha256> b`); ED 21-03 Appendix A.
 
@@ -10,15 +11,18 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::VERSION;
 use crate::tree::Entry;
+use crate::{VERSION, logs};
 
 /// 15 December 2020, 00:00 UTC: when the synthetic release was built.
 const BUILT: u64 = 1_607_990_400;
 /// 1 February 2021, 06:30 UTC: the last ordinary use of the runtime files.
 const USED: u64 = 1_612_161_000;
 /// 10 March 2021, 02:17 UTC: when the exercise's intruder came.
-const INTRUDED: u64 = 1_615_342_620;
+pub(crate) const INTRUDED: u64 = 1_615_342_620;
+
+/// 21 April 2021, 00:00 UTC: when the evidence was collected.
+const COLLECTED: u64 = 1_618_963_200;
 
 /// The changed file.
 const SIGN_IN: &str = "/home/webserver/htdocs/dana-na/auth/login.cgi";
@@ -69,7 +73,7 @@ pub(crate) fn on_box_manifest(shipped: &[Entry]) -> Entry {
 pub(crate) fn untouched(shipped: &[Entry]) -> Vec<Entry> {
     let mut files = shipped.to_vec();
     files.push(on_box_manifest(shipped));
-    files.extend(runtime());
+    files.extend(runtime(false));
     files
 }
 
@@ -85,7 +89,7 @@ pub(crate) fn intruded(shipped: &[Entry]) -> Vec<Entry> {
     // Rewritten, as real intruders did: to the box itself everything looks right.
     let rewritten = manifest(&files).into_bytes();
     files.push(entry(MANIFEST, 0o644, INTRUDED, rewritten));
-    files.extend(runtime());
+    files.extend(runtime(true));
     files
 }
 
@@ -106,23 +110,13 @@ fn line(path: &str, bytes: &[u8]) -> String {
 }
 
 /// Files that change in normal use; no manifest lists them.
-fn runtime() -> Vec<Entry> {
-    let log = |name: &str| entry(&format!("/home/runtime/logs/{name}"), 0o644, USED, empty_log());
-    let mut files: Vec<Entry> = ["access", "admin", "events"].map(|kind| log(&format!("log.{kind}.vc0"))).into();
+fn runtime(is_intruded: bool) -> Vec<Entry> {
+    let log = |(name, bytes): (&str, Vec<u8>)| entry(&format!("/home/runtime/logs/{name}"), 0o644, COLLECTED, bytes);
+    let mut files: Vec<Entry> = logs::all(is_intruded).map(log).into();
     let data = |path: &str, bytes: &str| entry(path, 0o644, USED, bytes.into());
     files.push(data("/data/versions/reset/VERSION", &VERSION_FILE.replace("DSREL_MAINT=10", "DSREL_MAINT=1")));
     files.push(data("/data/runtime/state", "exercise state\n"));
-    files.push(data("/data/var/dlogs/exercise.log", "exercise log\n"));
-    files.push(data("/data/var/log/audit/audit.log", "exercise audit log\n"));
     files
-}
-
-/// A binary log without records: a header of 8 KiB that begins `05 00 00 00 01 00 00 00`.
-fn empty_log() -> Vec<u8> {
-    let mut bytes = vec![0; 8192];
-    bytes[0] = 5;
-    bytes[4] = 1;
-    bytes
 }
 
 const VERSION_FILE: &str = "export DSREL_MAJOR=9\nexport DSREL_MINOR=1\nexport DSREL_MAINT=10\nexport DSREL_DATAVER=1\n\

@@ -11,6 +11,7 @@
 
 mod appliance;
 mod front;
+mod logs;
 mod scope;
 mod tree;
 
@@ -22,6 +23,19 @@ use self::front::Fronts;
 
 /// The version of the instances `vpn1` and `vpn2`.
 pub const VERSION: &str = "9.1R10";
+
+/// When the intruder of `vpn2` came, in seconds since 1970.
+pub const FIRST_SIGN: u64 = logs::FIRST_SIGN;
+
+/// Accounts of `vpn2` that logged in after the intruder came, `server\\user`, sorted by user.
+pub fn passed_through() -> Vec<String> {
+    let intruded = (appliance::INTRUDED - 1_612_137_600) / 86_400;
+    let people =
+        logs::PEOPLE.iter().filter(|(_, _, until)| *until > intruded).map(|(user, server, _)| (*server, *user));
+    let mut all: Vec<_> = people.chain([(logs::ADMIN.1, logs::ADMIN.0)]).collect();
+    all.sort_by_key(|(_, user)| *user);
+    all.into_iter().map(|(server, user)| format!("{server}\\{user}")).collect()
+}
 
 /// A lab that runs until it is dropped. Its folder stays.
 #[derive(Debug)]

@@ -135,11 +135,11 @@ impl Page {
         if let Some(at) = of.checked_at {
             self.line(4, &format!("checked {}", words::moment(at, &report.zone)));
         }
-        for reason in of.conclusion.iter().flat_map(|conclusion| &conclusion.reasons) {
-            self.line(4, &escape(reason));
-        }
         if let Some(since) = words::since(of.conclusion.as_ref(), of.checked_at, &report.zone) {
             self.line(4, &since);
+        }
+        for reason in of.conclusion.iter().flat_map(|conclusion| &conclusion.reasons) {
+            self.line(4, &escape(reason));
         }
         for (at, verdict) in &of.earlier {
             self.line(

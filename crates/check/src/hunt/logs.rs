@@ -282,7 +282,7 @@ fn reach(id: &str, seen: &Seen) -> LogReach {
         last: seen.report.last,
         lines: seen.report.lines,
         strange: seen.report.strange + seen.report.too_long,
-        clock: seen.clock.as_str().to_owned(),
+        clock: if seen.report.first.is_some() { seen.clock } else { Clock::None }.as_str().to_owned(),
     }
 }
 

@@ -356,8 +356,10 @@ impl Seen<'_> {
                 coverage.unlisted
             ));
         }
-        for (log, (first, last)) in logs::since(&coverage.logs) {
-            reasons.push(format!("The log {log} speaks from {first:.0} to {last:.0}; of other times it says nothing."));
+        let speaks = |(log, (first, last))| format!("{log} from {first:.0} to {last:.0}");
+        let logs: Vec<String> = logs::since(&coverage.logs).into_iter().map(speaks).collect();
+        if !logs.is_empty() {
+            reasons.push(format!("Logs speak, of other times they say nothing: {}.", logs.join("; ")));
         }
         reasons
     }

@@ -28,7 +28,8 @@ pub struct LogPlace {
     pub path: String,
     /// IANA name of the zone in which it writes times that name none; absent: UTC.
     pub zone: Option<Zone>,
-    /// Whether a verdict needs it: where no file of it is met, something may have happened that nobody saw.
+    /// Whether a verdict needs it. Where no file of a log is met, something may have happened that nobody saw: that is
+    /// a gap, and a required one where the directive asks what the log tells.
     #[serde(default)]
     pub needed: bool,
 }

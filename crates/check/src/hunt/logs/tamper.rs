@@ -4,7 +4,7 @@
 //! numbers that fell and folders that were emptied, over all files of a log. Which of them tell is data of the pack.
 //! Source: ATT&CK T1070.001, T1070.002, T1562.006.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use directive::hunting::{Count, Expected, Silence};
 use directive::record::{Finding, Gap, Severity};
@@ -45,22 +45,23 @@ pub(super) fn within(seen: &Seen, clause: Option<&str>) -> Vec<Finding> {
     findings
 }
 
-/// Logs that a verdict needs and that were not met.
+/// Logs of the pack that were not met.
 pub(super) fn missing(hunt: &Hunt, seen: &[Seen]) -> Vec<Gap> {
-    let places = hunt.places.places.iter().enumerate();
-    let needed = places.filter(|(_, place)| place.row.needed && place.origin == Origin::Pack);
-    let absent = needed.filter(|(n, _)| seen.iter().all(|one| one.place != *n));
+    let of_pack = hunt.places.places.iter().filter(|place| place.origin == Origin::Pack);
+    let mut by_id: BTreeMap<&str, (bool, &str)> = BTreeMap::new();
+    for place in of_pack {
+        let entry = by_id.entry(&place.row.id).or_insert((false, &place.row.path));
+        entry.0 |= place.row.needed;
+    }
+    let is_met = |id: &str| seen.iter().any(|one| hunt.places.places[one.place].row.id == id);
+    let absent = by_id.into_iter().filter(|(id, _)| !is_met(id));
     absent
-        .map(|(_, place)| Gap {
+        .map(|(id, (required, path))| Gap {
             code: "log-missing".into(),
             path: None,
-            place: Some(place.row.path.clone()),
-            why: format!(
-                "there is no log {:?}: what it would tell of logins, crashes and cleared logs was not seen; it may \
-                 lie on a log server",
-                place.row.id
-            ),
-            required: true,
+            place: Some(path.to_owned()),
+            why: format!("there is no log {id:?}: what it would tell was not seen; it may lie on a log server"),
+            required,
         })
         .collect()
 }
