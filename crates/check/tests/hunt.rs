@@ -41,6 +41,7 @@ fn hunting(given: &Given<'_>) -> Hunting {
         indicators: if given.indicators.is_empty() { BTreeMap::new() } else { files(&[("list", given.indicators)]) },
         tamper: toml::from_str(given.tamper).unwrap(),
         settings: toml::from_str(given.settings).unwrap(),
+        ..Hunting::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Hunting: what does a pack look for beyond manifests?
 //!
-//! `hunt/` of a pack: rules and indicators of others as they are published (`yara/`, `indicators/`), how far hunting
+//! `hunt/` of a pack: rules and indicators as they are published (`yara/`, `sigma/`, `indicators/`), how far hunting
 //! goes (`hunt.toml`) and what tampering looks like (`tamper.toml`). Only tables are read here; rules are compiled by
 //! whoever runs them.
 //! Source: ED 21-03 action 2.b and Appendix A; design section 3.
@@ -21,6 +21,8 @@ pub struct Hunting {
     pub tamper: Tamper,
     /// `hunt/yara/`: rules by file.
     pub yara: BTreeMap<String, Vec<u8>>,
+    /// `hunt/sigma/`: rules by file.
+    pub sigma: BTreeMap<String, Vec<u8>>,
     /// `hunt/indicators/`: bundles and lists by file.
     pub indicators: BTreeMap<String, Vec<u8>>,
 }
@@ -28,7 +30,7 @@ pub struct Hunting {
 impl Hunting {
     /// Whether there is nothing to look for.
     pub fn is_empty(&self) -> bool {
-        self.yara.is_empty() && self.indicators.is_empty() && self.tamper.is_empty()
+        self.yara.is_empty() && self.sigma.is_empty() && self.indicators.is_empty() && self.tamper.is_empty()
     }
 }
 
