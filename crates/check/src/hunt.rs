@@ -21,6 +21,7 @@ use directive::judge;
 use directive::record::Gap;
 use hunt::indicator::{self, Indicators};
 use hunt::yara::{self, Rules};
+use hunt::{sigma, sigma::Literals};
 use sha2::{Digest as _, Sha256};
 
 /// Bounds of hunting.
@@ -47,6 +48,9 @@ pub struct Hunt {
     pub(crate) settings: Settings,
     pub(crate) tamper: Tamper,
     pub(crate) rules: Rules,
+    pub(crate) sigma: sigma::Rules,
+    /// What a line of an access log must hold to be looked at; `None` if every line must be.
+    pub(crate) access: Option<Literals>,
     pub(crate) indicators: Indicators,
     /// Digests of the files that hold the rules themselves.
     pub(crate) own: HashSet<[u8; 32]>,
@@ -72,7 +76,7 @@ impl Hunt {
     /// Compiles what packs and the operator bring; `None` if that is nothing. What cannot be used is a gap, and
     /// the rest is used.
     pub fn prepare<'a>(sets: impl IntoIterator<Item = (&'a Hunting, Origin)>, limits: Limits) -> Option<Self> {
-        let (mut rules, mut lists) = (BTreeMap::new(), BTreeMap::new());
+        let (mut rules, mut lists, mut events) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut needed = HashSet::new();
         let mut own = HashSet::new();
         let (mut settings, mut tamper) = (Settings::default(), Tamper::default());
@@ -81,9 +85,11 @@ impl Hunt {
         let mut is_empty = true;
         for (set, origin) in sets {
             is_empty &= set.is_empty();
-            let digests = set.yara.values().chain(set.indicators.values()).map(|bytes| Sha256::digest(bytes));
+            let files = set.yara.values().chain(set.sigma.values()).chain(set.indicators.values());
+            let digests = files.map(|bytes| Sha256::digest(bytes));
             own.extend(digests.map(<[u8; 32]>::from));
-            for (into, from) in [(&mut rules, &set.yara), (&mut lists, &set.indicators)] {
+            let sets = [(&mut rules, &set.yara), (&mut lists, &set.indicators), (&mut events, &set.sigma)];
+            for (into, from) in sets {
                 for (name, bytes) in from {
                     let name = add(into, name, bytes);
                     if origin == Origin::Pack {
@@ -105,7 +111,9 @@ impl Hunt {
         places.add_common();
         let (rules, broken) = Rules::compile(&rules, limits.yara);
         let (indicators, problems) = Indicators::read(&lists, indicator::Limits::default());
+        let (sigma, unread) = sigma::Rules::compile(&events, sigma::Limits::default());
         let broken = broken.into_iter().map(|error| (error.file, error.report));
+        let broken = broken.chain(unread.into_iter().map(|broken| (broken.file, broken.report)));
         let problems = problems.into_iter().map(|problem| (problem.file.clone(), problem.to_string()));
         let gap = |(file, why): (String, String)| Gap {
             code: "rule-unusable".into(),
@@ -118,10 +126,15 @@ impl Hunt {
         let mut unusable: Vec<Gap> = broken.chain(problems).map(gap).collect();
         places.meaning = meaning(&meanings, &mut unusable);
         let wanted_codes = tamper.wanted_codes();
+        // Lines of a web server tell nothing else; no table asks for their codes, since they have none.
+        let is_literal = !indicators.wants_events() && tamper.events.iter().all(|row| !row.codes.is_empty());
+        let access = if is_literal { sigma.literals_for(::logs::Format::Access) } else { None };
         Some(Self {
             settings,
             tamper,
             rules,
+            sigma,
+            access,
             indicators,
             own,
             limits,
@@ -133,9 +146,9 @@ impl Hunt {
         })
     }
 
-    /// How many rules and indicators there are.
-    pub fn counts(&self) -> (usize, usize) {
-        (self.rules.len(), self.indicators.len())
+    /// How many YARA rules, Sigma rules and indicators there are.
+    pub fn counts(&self) -> [usize; 3] {
+        [self.rules.len(), self.sigma.len(), self.indicators.len()]
     }
 
     /// Rules and indicators that cannot be used, with line and caret where they have a place.

@@ -1,6 +1,6 @@
 //! Hunting: what does a pack look for beyond manifests?
 //!
-//! `hunt/` of a pack: rules and indicators of others as they are published (`yara/`, `indicators/`), how far hunting
+//! `hunt/` of a pack: rules and indicators of others as they are published (`yara/`, `sigma/`, `indicators/`), how far hunting
 //! goes (`hunt.toml`), what tampering looks like (`tamper.toml`), which logs there are (`logs.toml`, `accounts.toml`,
 //! `meaning.toml`) and what it all adds up to (`verdict.toml`). Only tables are read here; rules are compiled by
 //! whoever runs them.
@@ -26,6 +26,8 @@ pub struct Hunting {
     pub tamper: Tamper,
     /// `hunt/yara/`: rules by file.
     pub yara: BTreeMap<String, Vec<u8>>,
+    /// `hunt/sigma/`: rules by file.
+    pub sigma: BTreeMap<String, Vec<u8>>,
     /// `hunt/indicators/`: bundles and lists by file.
     pub indicators: BTreeMap<String, Vec<u8>>,
     /// `hunt/logs.toml`.
@@ -41,8 +43,9 @@ pub struct Hunting {
 impl Hunting {
     /// Whether there is nothing to look for.
     pub fn is_empty(&self) -> bool {
-        let has_rules = !self.yara.is_empty() || !self.indicators.is_empty() || !self.tamper.is_empty();
-        !has_rules && self.logs.places.is_empty()
+        let has_rules = !self.yara.is_empty() || !self.sigma.is_empty();
+        let has_tables = !self.indicators.is_empty() || !self.tamper.is_empty();
+        !has_rules && !has_tables && self.logs.places.is_empty()
     }
 }
 

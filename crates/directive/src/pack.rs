@@ -207,13 +207,14 @@ fn hunting(place: &str, files: &Files, problems: &mut Vec<Problem>) -> Hunting {
     for (name, bytes) in files.iter().filter(|(name, _)| name.starts_with("hunt/")) {
         if name.ends_with(".yar") || name.ends_with(".yara") {
             hunting.yara.insert(name.clone(), bytes.clone());
+        } else if name.ends_with(".yml") || name.ends_with(".yaml") {
+            hunting.sigma.insert(name.clone(), bytes.clone());
         } else if name.starts_with("hunt/indicators/") {
             hunting.indicators.insert(name.clone(), bytes.clone());
         } else if !tables.contains(name) && !name.ends_with(".md") {
-            problems.push(
-                Problem::whole(&format!("{place}/{name}"), "nothing runs it")
-                    .hint("YARA rules end in .yar, indicators lie in hunt/indicators/; see docs/packs.md"),
-            );
+            problems.push(Problem::whole(&format!("{place}/{name}"), "nothing runs it").hint(
+                "YARA rules end in .yar, Sigma rules in .yml, indicators lie in hunt/indicators/; see docs/packs.md",
+            ));
         }
     }
     hunting

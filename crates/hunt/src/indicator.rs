@@ -71,6 +71,13 @@ impl Sign {
     }
 }
 
+impl Sign {
+    /// Whether an event of a log can bear it.
+    fn is_of_events(&self) -> bool {
+        !matches!(self, Self::Sha256(_) | Self::Sha1(_) | Self::Md5(_))
+    }
+}
+
 /// One published indicator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Indicator {
@@ -231,6 +238,11 @@ impl Indicators {
         let texts = event.fields.iter().map(|(_, value)| value.as_bytes());
         seen.extend(texts.chain([event.message.as_bytes()]).flat_map(|text| self.contents(text)));
         self.hits(&seen)
+    }
+
+    /// Whether any can be seen in an event of a log.
+    pub fn wants_events(&self) -> bool {
+        self.signs.keys().any(Sign::is_of_events)
     }
 
     /// Whether some need the content of files.

@@ -231,7 +231,7 @@ fn matched(rule: &yara_x::Rule<'_, '_>) -> Match {
 }
 
 /// `T1505` or `T1505.003`.
-fn is_technique(id: &str) -> bool {
+pub(crate) fn is_technique(id: &str) -> bool {
     let digits = |text: &str, count| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
     id.strip_prefix('T').is_some_and(|rest| match rest.split_once('.') {
         Some((technique, sub)) => digits(technique, 4) && digits(sub, 3),

@@ -246,6 +246,11 @@ fn told(hunt: &Hunt, mut seen: Vec<Seen>, beyond: u64, source: &dyn Source, clau
     let (findings, gaps) = tamper::across(hunt, &seen, source, clause);
     told.findings = findings;
     told.gaps.extend(gaps);
+    let stumbled = hunt.sigma.stumbled();
+    if stumbled > 0 {
+        let why = format!("the engine of the Sigma rules stumbled over {stumbled} events, which were not judged");
+        told.gaps.push(Gap { code: "not-hunted".into(), path: None, place: None, why, required: true });
+    }
     for one in &mut seen {
         told.findings.extend(tamper::within(one, clause));
         told.findings.append(&mut one.findings);

@@ -319,6 +319,7 @@ impl Seen<'_> {
         }
         for (code, text) in [
             ("indicator-match", "Published indicators that were seen"),
+            ("sigma-match", "Events that match a rule"),
             ("telltale-event", "Events that tell of tampering"),
             ("telltale-file", "Lines of files that tell of tampering"),
             ("log-chain-broken", "Places where the chain of a log is broken"),

@@ -121,6 +121,10 @@ struct RuleArgs {
     #[arg(long, value_name = "FILE")]
     yara: Vec<PathBuf>,
 
+    /// Sigma rules for the logs of the evidence: a file, or a folder of them; may be given again
+    #[arg(long, value_name = "FILE")]
+    sigma: Vec<PathBuf>,
+
     /// STIX bundles, or lists with a digest, address or path a line; may be given again
     #[arg(long, value_name = "FILE")]
     indicators: Vec<PathBuf>,
@@ -134,6 +138,7 @@ impl RuleArgs {
     fn hunting(&self) -> Result<Hunting, CommandError> {
         let mut hunting = Hunting {
             yara: rules(&self.yara, &["yar", "yara"])?,
+            sigma: rules(&self.sigma, &["yml", "yaml"])?,
             indicators: rules(&self.indicators, &["json", "stix", "txt", "csv", "ioc"])?,
             ..Hunting::default()
         };
@@ -210,8 +215,8 @@ pub(crate) fn run(ui: &mut Ui, args: &Args, threads: NonZeroUsize) -> Result<Exi
     let packs = pack.as_ref().map(|pack| (&pack.hunting, Origin::Pack));
     let hunt = Hunt::prepare(packs.into_iter().chain([(&own, Origin::Operator)]), Default::default());
     if let Some(hunt) = &hunt {
-        let (rules, indicators) = hunt.counts();
-        ui.status(format_args!("Hunting with {rules} YARA rules and {indicators} indicators."));
+        let [yara, sigma, indicators] = hunt.counts();
+        ui.status(format_args!("Hunting with {yara} YARA rules, {sigma} Sigma rules and {indicators} indicators."));
     } else if args.rules.no_vouch {
         return Err(CommandError::new("`--no-vouch` hunts in every file, and there is nothing to hunt with")
             .hint("give rules with `--yara`, indicators with `--indicators`, or a pack that has some"));

@@ -9,7 +9,7 @@ use directive::hunting::TellingEvent;
 use directive::record::{Evidence, Moment, Severity};
 use directive::text::{Text, escape};
 use jiff::Timestamp;
-use logs::{Action, Clock, Event, Report, Sink};
+use logs::{Action, Clock, Event, Format, Report, Sink};
 
 use super::super::Hunt;
 use super::super::people::People;
@@ -41,6 +41,8 @@ pub(super) struct Watch<'a> {
     seen: Seen,
     by_rule: HashMap<String, u64>,
     wanted: &'a HashSet<String>,
+    /// Whether lines without certain words may stay unread.
+    is_literal: bool,
 }
 
 impl<'a> Watch<'a> {
@@ -59,7 +61,7 @@ impl<'a> Watch<'a> {
             codes: HashMap::new(),
             counts: Vec::new(),
         };
-        Self { hunt, clause, seen, by_rule: HashMap::new(), wanted: &hunt.wanted_codes }
+        Self { hunt, clause, seen, by_rule: HashMap::new(), wanted: &hunt.wanted_codes, is_literal: false }
     }
 
     pub(super) fn finish(mut self, report: Report) -> Seen {
@@ -92,6 +94,11 @@ impl<'a> Watch<'a> {
         let hunt = self.hunt;
         for row in hunt.tamper.events.iter().filter(|row| tells(row, event)) {
             self.finding("telltale-event", row.severity, &row.id, row.why.clone(), &row.attack, event);
+        }
+        for found in hunt.sigma.look(event) {
+            let what = found.description.as_deref().map(|what| format!(": {}", escape(what))).unwrap_or_default();
+            let why = format!("a rule matches it: {}{what}", escape(&found.title));
+            self.finding("sigma-match", found.severity, &found.rule, why, &found.attack, event);
         }
         for hit in hunt.indicators.event(event) {
             let why = format!("a published indicator names it by {}: {}", hit.seen, escape(&hit.indicator.name));
@@ -152,6 +159,17 @@ impl<'a> Watch<'a> {
 }
 
 impl Sink for Watch<'_> {
+    fn next(&mut self, block: &[u8]) -> Option<usize> {
+        match self.hunt.access.as_ref().filter(|_| self.is_literal) {
+            Some(literals) => literals.next(block),
+            None => (!block.is_empty()).then_some(0),
+        }
+    }
+
+    fn format(&mut self, format: Format) {
+        self.is_literal = format == Format::Access;
+    }
+
     fn event(&mut self, event: Event) {
         // The least trustworthy clock of a log is what can be said of it.
         self.seen.clock = self.seen.clock.max(event.clock);
