@@ -1,9 +1,9 @@
 //! Hunting: what does a pack look for beyond manifests?
 //!
-//! `hunt/` of a pack: rules and indicators of others as they are published (`yara/`, `sigma/`, `indicators/`), how far hunting
-//! goes (`hunt.toml`), what tampering looks like (`tamper.toml`), which logs there are (`logs.toml`, `accounts.toml`,
-//! `meaning.toml`) and what it all adds up to (`verdict.toml`). Only tables are read here; rules are compiled by
-//! whoever runs them.
+//! `hunt/` of a pack: rules and indicators of others as they are published (`yara/`, `sigma/`, `indicators/`), how
+//! far hunting goes (`hunt.toml`), what tampering looks like (`tamper.toml`), which logs there are (`logs.toml`,
+//! `accounts.toml`, `meaning.toml`) and what it all adds up to (`verdict.toml`). Only tables are read here; rules are
+//! compiled by whoever runs them.
 //! Source: ED 21-03 action 2.b and Appendix A; design section 3.
 
 mod logs;

@@ -27,6 +27,7 @@ mod source;
 mod spec;
 mod walk;
 
+pub use archive::Reopen;
 pub use error::Error;
 pub use folder::Folder;
 pub use limits::Limits;

@@ -13,7 +13,7 @@ use directive::progress::{Progress, Unwatched};
 use image::ReadAt;
 use image::volume::Keys;
 
-use crate::archive::{Archive, Inner, Packing};
+use crate::archive::{Archive, Inner, Packing, Reopen};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::file::Bytes;
@@ -234,18 +234,19 @@ pub fn open(text: &str) -> Result<Box<dyn Source>, SpecError> {
     Ok(text.parse::<SourceSpec>()?.open(&Options::default())?)
 }
 
-/// Reads a tar stream that comes by once, such as one over SSH.
+/// Reads a tar stream that a host makes, such as one over SSH. `again` makes it, once, and once more for everything
+/// whose content somebody wants; what the host says then is matched by path.
 ///
 /// # Errors
 ///
 /// [`Error`] if nothing in it can be read, or somebody asked to stop.
 pub fn passing_tar(
     name: &str,
-    stream: Box<dyn std::io::Read + Send>,
+    again: Reopen,
     limits: Limits,
     progress: &dyn Progress,
 ) -> Result<Box<dyn Source>, Error> {
-    Ok(Box::new(Archive::passing(name, stream, limits, progress)?))
+    Ok(Box::new(Archive::passing(name, again, limits, progress)?))
 }
 
 /// The files of a file system that somebody else opened, such as that of a host over SSH.

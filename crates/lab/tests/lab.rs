@@ -55,7 +55,7 @@ fn two_labs_have_the_same_files() {
 }
 
 #[test]
-fn the_intruder_changed_the_sign_in_page_added_one_file_and_rewrote_the_manifest_on_the_box() {
+fn the_intruder_changed_the_sign_in_page_added_one_file_and_rewrote_the_manifest_on_the_box_and_its_logs() {
     build(|lab| {
         let one = files(&lab.dir().join("evidence/vpn1"));
         let two = files(&lab.dir().join("evidence/vpn2"));
@@ -66,6 +66,8 @@ fn the_intruder_changed_the_sign_in_page_added_one_file_and_rewrote_the_manifest
             differ,
             [
                 "/home/etc/manifest/manifest",
+                "/home/runtime/logs/log.access.vc0",
+                "/home/runtime/logs/log.events.vc0",
                 "/home/webserver/htdocs/dana-na/auth/compcheckresult.cgi",
                 "/home/webserver/htdocs/dana-na/auth/login.cgi",
             ]

@@ -1,13 +1,16 @@
 //! Fleeting: a host without SFTP, as the stream of its own `tar`.
 //!
-//! The stream comes by once and is read like any tar: hostile until proved otherwise. The folders that
+//! The stream is read like any tar: hostile until proved otherwise. It is asked for once, and once more where the
+//! content of files is looked at. The folders that
 //! the kernel makes up are left out by name and not with `--exclude`, since an implant that is known
 //! waits for that very option of `tar`; each of them is a gap.
 //! Source: facts on evasions, ZIPLINE ("when `tar` is run with `--exclude`").
 
 use std::io::{self, Read};
+use std::path::Path;
 use std::process::{Child, ChildStdout};
 
+use directive::progress::Unwatched;
 use evidence::Source;
 
 use crate::ssh::{Remote, said, start};
@@ -27,12 +30,22 @@ fn command(folder: &str) -> String {
 
 pub(crate) fn open(text: &str, address: &Address, options: &Options<'_>) -> Result<Box<dyn Source>, Error> {
     let command = command(&address.folder);
-    let mut ssh = start(address, options, &Remote::Command(&command)).map_err(Error::Start)?;
-    // `tar` reads nothing from us.
-    drop(ssh.stdin.take());
-    let stdout = ssh.stdout.take().ok_or_else(|| Error::Start(io::Error::other("ssh has no end to read from")))?;
-    let stream = Stream { ssh, stdout, ended: false };
-    Ok(evidence::passing_tar(text, Box::new(stream), options.limits, options.progress)?)
+    let (address, limits) = (address.clone(), options.limits);
+    let (known_hosts, identity) = (options.known_hosts.map(Path::to_owned), options.identity.map(Path::to_owned));
+    let again = move || -> io::Result<Box<dyn Read + Send>> {
+        let options = Options {
+            known_hosts: known_hosts.as_deref(),
+            identity: identity.as_deref(),
+            limits,
+            progress: &Unwatched,
+        };
+        let mut ssh = start(&address, &options, &Remote::Command(&command))?;
+        // `tar` reads nothing from us.
+        drop(ssh.stdin.take());
+        let stdout = ssh.stdout.take().ok_or_else(|| io::Error::other("ssh has no end to read from"))?;
+        Ok(Box::new(Stream { ssh, stdout, ended: false }))
+    };
+    Ok(evidence::passing_tar(text, Box::new(again), options.limits, options.progress)?)
 }
 
 /// The stream, which ends with an error if the `tar` that made it did.

@@ -1,8 +1,8 @@
 //! Traces: in which order did it happen, and whose passwords must be reset?
 //!
-//! The timeline as JSON lines and CSV that Timesketch imports (`message`, `datetime`, `timestamp`, `timestamp_desc`), and
-//! the list of accounts of ED 21-03 Appendix A (e) as CSV. In CSV a cell that a spreadsheet would take for a formula
-//! begins with an apostrophe; lines end with CR LF (RFC 4180).
+//! The timeline as JSON lines and CSV that Timesketch imports (`message`, `datetime`, `timestamp`, `timestamp_desc`),
+//! and the list of accounts of ED 21-03 Appendix A (e) as CSV. In CSV a cell that a spreadsheet would take for a
+//! formula begins with an apostrophe; lines end with CR LF (RFC 4180).
 //! Source: Timesketch, "Import data: CSV and JSONL".
 
 use directive::record::{Account, AccountKind, Moment};

@@ -51,7 +51,17 @@ fn the_lab_is_worked_from_the_directive_to_the_report() {
     assert!(found.contains(&format!("file-modified {auth}/login.cgi")), "{found:?}");
     assert!(found.contains(&format!("file-added {auth}/compcheckresult.cgi")), "{found:?}");
     assert!(found.contains(&"file-modified /home/etc/manifest/manifest".to_owned()), "{found:?}");
-    assert_eq!(found.len(), 3, "{found:?}");
+    let of_files = found.iter().filter(|found| found.starts_with("file-")).count();
+    assert_eq!(of_files, 3, "{found:?}");
+    let broken = "log-chain-broken /home/runtime/logs/log.access.vc0".to_owned();
+    assert_eq!(found.iter().filter(|found| **found == broken).count(), 3, "{found:?}");
+    let concluded = records.iter().find_map(|record| match &record.body {
+        Body::Verdict(conclusion) if record.instance.as_deref() == Some("vpn2") => Some(conclusion),
+        _ => None,
+    });
+    let concluded = concluded.unwrap();
+    assert_eq!(concluded.first_sign.map(|first| first.as_second()), i64::try_from(lab::FIRST_SIGN).ok());
+    assert_eq!(concluded.accounts, lab::passed_through());
 
     for record in &records {
         match &record.body {
@@ -87,7 +97,9 @@ fn the_lab_is_worked_from_the_directive_to_the_report() {
     assert!(!strings.contains(arg(dir.path())), "a record holds a path of the analyst's machine");
 
     let page = fs::read_to_string(case.join("report-ed-21-03.html")).unwrap();
-    for word in ["vpn1", "vpn2", "vpn3", "compcheckresult.cgi", "Exercise", "9.1R10"] {
+    for word in
+        ["vpn1", "vpn2", "vpn3", "compcheckresult.cgi", "Exercise", "9.1R10", "First sign", "Accounts to reset", "<svg"]
+    {
         assert!(page.contains(word), "the page does not say {word}");
     }
     for foreign in ["<script", "src=", "href=", "url(", "@import"] {

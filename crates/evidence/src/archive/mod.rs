@@ -46,7 +46,7 @@ pub(crate) struct Archive {
 }
 
 /// Gives the packed bytes from the beginning.
-pub(crate) type Reopen = Box<dyn Fn() -> io::Result<Box<dyn Read + Send>> + Send + Sync>;
+pub type Reopen = Box<dyn Fn() -> io::Result<Box<dyn Read + Send>> + Send + Sync>;
 
 /// How the bytes of a member are found again.
 enum Content {
@@ -54,8 +54,8 @@ enum Content {
     Plain(Arc<dyn ReadAt>),
     /// A tar that has to be unpacked from the beginning.
     Packed(Reopen, Packing),
-    /// A tar that came by once and is gone.
-    Gone,
+    /// A tar that a host makes anew each time. It may hold other members by then: they are found by their paths.
+    Passing(Reopen),
     Zip(zip::Zip),
 }
 
@@ -91,17 +91,13 @@ impl Archive {
         Self::of(path, name, scan, Content::Packed(reopen, packing), limits, progress)
     }
 
-    /// Indexes a tar stream that comes by once, such as one over SSH. Both digests are computed, since
-    /// nothing can be asked for later.
-    pub(crate) fn passing(
-        name: &str,
-        stream: Box<dyn Read + Send>,
-        limits: Limits,
-        progress: &dyn Progress,
-    ) -> Result<Self, Error> {
+    /// Indexes a tar stream that a host makes, such as one over SSH. Both digests are computed, since
+    /// each passage costs the host a reading of all its files.
+    pub(crate) fn passing(name: &str, again: Reopen, limits: Limits, progress: &dyn Progress) -> Result<Self, Error> {
+        let stream = again().map_err(|source| Error::Open { path: name.into(), source })?;
         let mut tape = Unpacked::start(stream, Packing::Plain);
         let scan = Scan::new(limits, progress).run(&mut tape, Some(Wants::MD5));
-        Self::of(Path::new(name), name.to_owned(), scan, Content::Gone, limits, progress)
+        Self::of(Path::new(name), name.to_owned(), scan, Content::Passing(again), limits, progress)
     }
 
     /// Indexes a zip archive.
@@ -155,9 +151,13 @@ impl Archive {
             (Content::Zip(zip), Place::Member(n)) => zip.reader().read(*n, sink),
             (Content::Packed(reopen, packing), Place::Member(n)) => {
                 let mut tape = Unpacked::start(reopen()?, *packing);
-                scan::member(&mut tape, &self.limits, *n, sink)
+                scan::member(&mut tape, &self.limits, &|number, _| number == *n, sink)
             }
-            _ => Err(io::Error::other("the archive came by once and cannot be read again")),
+            (Content::Passing(again), Place::Member(_)) => {
+                let mut tape = Unpacked::start(again()?, Packing::Plain);
+                scan::member(&mut tape, &self.limits, &|_, meta| meta.path == item.meta.path, sink)
+            }
+            _ => Err(io::Error::other("the archive cannot be read again")),
         }
     }
 
@@ -175,14 +175,24 @@ impl Archive {
 
     /// Digests of a packed archive that were not computed when it came by: one more passage for all.
     fn second_passage(&self, wanted: &HashMap<u64, usize>, visitor: &dyn Visitor) {
-        let Content::Packed(reopen, packing) = &self.content else { return };
+        let (reopen, packing, is_live) = match &self.content {
+            Content::Packed(reopen, packing) => (reopen, *packing, false),
+            Content::Passing(again) => (again, Packing::Plain, true),
+            _ => return,
+        };
         let items = self.catalogue.items();
+        let by_path: HashMap<&[u8], u64> =
+            wanted.iter().map(|(n, index)| (items[*index].meta.path.as_bytes(), *n)).collect();
+        let number = |n: u64, meta: &Meta| if is_live { by_path.get(meta.path.as_bytes()).copied() } else { Some(n) };
         let mut left = wanted.clone();
         let passage = reopen().and_then(|packed| {
-            let mut tape = Unpacked::start(packed, *packing);
-            let wants = |n: u64| wanted.get(&n).map(|index| visitor.wants(&items[*index].meta));
-            scan::again(&mut tape, &self.limits, &wants, &mut |n, passed| {
-                if let Some(item) = left.remove(&n).map(|index| &items[index]) {
+            let mut tape = Unpacked::start(packed, packing);
+            let wants = |n: u64, meta: &Meta| {
+                let index = wanted.get(&number(n, meta)?)?;
+                Some(visitor.wants(&items[*index].meta))
+            };
+            scan::again(&mut tape, &self.limits, &wants, &mut |n, meta, passed| {
+                if let Some(item) = number(n, meta).and_then(|n| left.remove(&n)).map(|index| &items[index]) {
                     visitor.entry(entry(item, Some(passed)));
                 }
                 !visitor.stop()
@@ -281,7 +291,9 @@ impl Source for Archive {
                     let known = item.digests.filter(|digests| digests.hold(wants));
                     match (known.filter(|_| is_enough(wants, item)), place) {
                         (Some(digests), _) => visitor.entry(entry(item, Some(Passed { digests, content: None }))),
-                        (None, Place::Member(n)) if matches!(self.content, Content::Packed(..)) => {
+                        (None, Place::Member(n))
+                            if matches!(self.content, Content::Packed(..) | Content::Passing(_)) =>
+                        {
                             later.insert(*n, index);
                         }
                         (None, _) => now.push(index),

@@ -14,7 +14,7 @@ use super::tar::{Member, Members, Next, padded};
 use crate::catalogue::{Item, Place};
 use crate::hash::{Hash, Passed};
 use crate::limits::Limits;
-use crate::meta::Kind;
+use crate::meta::{Kind, Meta};
 use crate::source::{Digests, Hides, Obstacle, ObstacleKind, Wants};
 
 /// Folders of package databases: every file in them is asked for, by whoever uses a baseline.
@@ -281,18 +281,18 @@ fn zeros(mut count: u64, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::R
     Ok(())
 }
 
-/// Reads one member of a tape that starts anew.
+/// Reads one member of a tape that starts anew: the first that `is_wanted` names by its number and itself.
 pub(super) fn member(
     tape: &mut dyn Tape,
     limits: &Limits,
-    wanted: u64,
+    is_wanted: &dyn Fn(u64, &Meta) -> bool,
     sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut members = Members::new(limits);
     let mut ordinal = 0;
     loop {
         match members.next(tape) {
-            Next::Member(member) if ordinal == wanted => {
+            Next::Member(member) if is_wanted(ordinal, &member.meta) => {
                 return pieces(tape, member.stored, member.pieces.as_deref(), member.meta.size, sink);
             }
             Next::Member(member) => {
@@ -305,13 +305,13 @@ pub(super) fn member(
     }
 }
 
-/// A second passage: computes the digests that `wants` asks for, by the number of the member, and
+/// A second passage: computes the digests that `wants` asks for, by the number of the member and itself, and
 /// hands them to `each` until that returns false.
 pub(super) fn again(
     tape: &mut dyn Tape,
     limits: &Limits,
-    wants: &dyn Fn(u64) -> Option<Wants>,
-    each: &mut dyn FnMut(u64, Passed) -> bool,
+    wants: &dyn Fn(u64, &Meta) -> Option<Wants>,
+    each: &mut dyn FnMut(u64, &Meta, Passed) -> bool,
 ) -> io::Result<()> {
     let mut members = Members::new(limits);
     let mut ordinal = 0;
@@ -319,14 +319,14 @@ pub(super) fn again(
         match members.next(tape) {
             Next::Member(member) => {
                 let stored = member.stored;
-                if let Some(wants) = wants(ordinal) {
+                if let Some(wants) = wants(ordinal, &member.meta) {
                     let mut hash = Hash::new(wants);
                     pieces(tape, stored, member.pieces.as_deref(), member.meta.size, &mut |bytes| {
                         hash.update(bytes);
                         Ok(())
                     })?;
                     tape.skip(padded(stored) - stored)?;
-                    if !each(ordinal, hash.finish()) {
+                    if !each(ordinal, &member.meta, hash.finish()) {
                         return Ok(());
                     }
                 } else {

@@ -1,0 +1,106 @@
+//! Hunting from the command line: what is found, since when, and whose passwords.
+
+use std::fs;
+use std::path::Path;
+
+use directive::record::{Body, Record};
+use lab::Lab;
+
+use crate::{arg, records, run, stderr, stdout};
+
+/// The lab's instance that was broken into, as evidence.
+fn instance(dir: &Path) -> String {
+    let lab = Lab::build(dir).unwrap();
+    arg(&lab.dir().join("evidence/vpn2")).to_owned()
+}
+
+fn findings<'a>(records: &'a [Record], code: &str) -> Vec<&'a str> {
+    let found = records.iter().filter_map(|record| match &record.body {
+        Body::Finding(finding) if finding.code == code => finding.rule.as_deref(),
+        _ => None,
+    });
+    found.collect()
+}
+
+#[test]
+fn rules_and_indicators_of_the_operator_are_found_in_files_and_logs() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = instance(&dir.path().join("lab"));
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        arg(&path).to_owned()
+    };
+    let yara = file("own.yar", "rule inert { strings: $a = \"inert exercise material\" condition: $a }");
+    let sigma = file(
+        "own.yml",
+        "title: Asked for named users\nid: 0e9b2c1a-53d5-4a0c-8f0e-6d0d3b0f7a01\nlevel: high\n\
+         logsource: { product: pulse-connect-secure }\n\
+         detection:\n  asked: ['/dana-ws/namedusers']\n  condition: asked\n",
+    );
+    let indicators = file("own.txt", "203.0.113.66, an address of the exercise\n");
+    let output = run(&[
+        "check",
+        &source,
+        "--pack",
+        "ed-21-03",
+        "--json",
+        "--yara",
+        &yara,
+        "--sigma",
+        &sigma,
+        "--indicators",
+        &indicators,
+    ]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let records = records(&output);
+    assert!(findings(&records, "yara-match").iter().any(|rule| rule.ends_with("own.yar:inert")));
+    assert!(findings(&records, "sigma-match").contains(&"0e9b2c1a-53d5-4a0c-8f0e-6d0d3b0f7a01"));
+    assert!(findings(&records, "indicator-match").iter().any(|rule| rule.ends_with("own.txt:1")));
+}
+
+#[test]
+fn the_timeline_and_the_accounts_are_written_to_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = instance(&dir.path().join("lab"));
+    let manifest = dir.path().join("lab/manifests/9.1R10.manifest");
+    let (timeline, table) = (dir.path().join("timeline.jsonl"), dir.path().join("timeline.csv"));
+    let accounts = dir.path().join("accounts.csv");
+    for timeline in [&timeline, &table] {
+        let output = run(&[
+            "check",
+            &source,
+            "--pack",
+            "ed-21-03",
+            "--manifest",
+            arg(&manifest),
+            "--timeline",
+            arg(timeline),
+            "--accounts",
+            arg(&accounts),
+            "--explain",
+        ]);
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        let (said, told) = (stdout(&output), stderr(&output));
+        assert!(said.contains("first sign 2021-03-10T02:16:40Z"), "{said}");
+        assert!(said.contains("reset System Local\\h.lindqvist (local)"), "{said}");
+        assert!(told.contains("not-as-shipped -> mismatch: holds"), "{told}");
+        assert!(told.contains("not-seen -> inconclusive:"), "{told}");
+    }
+    let lines = fs::read_to_string(&timeline).unwrap();
+    let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert!(first["datetime"].is_string() && first["timestamp"].is_i64() && first["message"].is_string());
+    assert_eq!(fs::read_to_string(&table).unwrap().lines().count(), lines.lines().count() + 1);
+    let accounts = fs::read_to_string(&accounts).unwrap();
+    let rows = accounts.lines().skip(1).map(|row| row.split(',').collect::<Vec<_>>());
+    let names: Vec<String> = rows.map(|row| format!("{}\\{}", row[2], row[1])).collect();
+    assert_eq!(names, lab::passed_through());
+}
+
+#[test]
+fn to_hunt_in_everything_with_nothing_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = run(&["check", arg(dir.path()), "--no-vouch"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("nothing to hunt with"), "{}", stderr(&output));
+}
