@@ -86,7 +86,7 @@ impl Hunt {
         for (set, origin) in sets {
             is_empty &= set.is_empty();
             let files = set.yara.values().chain(set.sigma.values()).chain(set.indicators.values());
-            let digests = files.map(|bytes| Sha256::digest(bytes));
+            let digests = files.map(Sha256::digest);
             own.extend(digests.map(<[u8; 32]>::from));
             let sets = [(&mut rules, &set.yara), (&mut lists, &set.indicators), (&mut events, &set.sigma)];
             for (into, from) in sets {

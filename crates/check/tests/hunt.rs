@@ -1,6 +1,6 @@
 //! Hunt: is what is known to be bad found wherever it lies, and is nothing else?
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests make what they check")]
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;

@@ -1,6 +1,6 @@
 //! Hunt in logs: since when, who passed through, and who covered his tracks?
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests make what they check")]
 
 use std::num::NonZeroUsize;
 use std::path::Path;

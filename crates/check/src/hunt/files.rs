@@ -32,11 +32,19 @@ pub(crate) struct Found {
     pub(crate) told: Told,
 }
 
+/// Of findings: code and rule.
+type Rule = (String, Option<String>);
+
+/// Of findings of one rule: path, place, and why. The smallest are kept, whichever thread met them.
+type Where = (Option<Text>, Option<String>, String);
+
+/// What is scanned once for all of its names: bytes, or one name of them.
+type Bytes = ([u8; 32], Option<Text>);
+
 /// What is found while files are met.
 #[derive(Default)]
 struct Finds {
-    /// By code and rule, then by place.
-    by_rule: HashMap<(String, Option<String>), BTreeMap<(Option<Text>, Option<String>, String), Finding>>,
+    by_rule: HashMap<Rule, BTreeMap<Where, Finding>>,
     beyond: u64,
     gaps: Vec<Gap>,
     hunted: u64,
@@ -110,7 +118,7 @@ pub(crate) struct Files<'a> {
     jobs: Mutex<Option<SyncSender<Box<Job>>>>,
     finds: Mutex<Finds>,
     /// Files that were not held in memory when they came by, by what is scanned once for all of its names.
-    later: Mutex<BTreeMap<([u8; 32], Option<Text>), Later>>,
+    later: Mutex<BTreeMap<Bytes, Later>>,
     places: tamper::Places,
     logs: Reading<'a>,
 }
@@ -193,7 +201,7 @@ impl<'a> Files<'a> {
         if let (Some(place), None) = (log, &content) {
             self.logs.later(place, meta);
         }
-        let is_hunted = !(is_vouched && !self.looks_into_vouched(path)) && meta.size > 0 && self.wants_content();
+        let is_hunted = meta.size > 0 && self.wants_content() && (!is_vouched || self.looks_into_vouched(path));
         match content {
             Some(content) if log.is_some() || (is_hunted && !self.hunt.rules.is_empty()) => {
                 let is_scanned = is_hunted && !self.hunt.rules.is_empty();

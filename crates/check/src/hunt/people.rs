@@ -104,22 +104,22 @@ impl People {
         }
     }
 
-    /// The accounts to reset: those that logged in from `since` on, and those that they changed.
-    pub(crate) fn to_reset(mut self, since: Timestamp, accounts: &Accounts) -> Vec<Account> {
+    /// The accounts to reset: those that logged in from `first` on, and those that they changed.
+    pub(crate) fn since(mut self, first: Timestamp, accounts: &Accounts) -> Vec<Account> {
         let mut list = Vec::new();
         let mut changed: BTreeMap<String, String> = BTreeMap::new();
         for (name, person) in &mut self.by_name {
             // The same login stands in several logs, and as several lines of one.
             person.logins.sort_unstable();
             person.logins.dedup();
-            let from = person.logins.partition_point(|(at, _)| *at < since);
+            let from = person.logins.partition_point(|(at, _)| *at < first);
             let logins = &person.logins[from..];
             if logins.is_empty() && person.timeless == 0 {
                 continue;
             }
             let account = account(name, person, logins, accounts);
             for (at, target) in &person.changed {
-                if at.is_none_or(|at| at >= since) {
+                if at.is_none_or(|at| at >= first) {
                     changed.entry(target.clone()).or_insert_with(|| account.name());
                 }
             }

@@ -146,7 +146,7 @@ impl<'a> Watch<'a> {
         self.seen.moments.push(Moment {
             time,
             what: event.action.as_str().to_owned(),
-            why: escape(&words.chars().take(WORDS).collect::<String>()),
+            why: escape(words.chars().take(WORDS).collect::<String>()),
             path: Some(self.seen.path.clone()),
             line: Some(event.number),
             clock: event.clock.as_str().to_owned(),
