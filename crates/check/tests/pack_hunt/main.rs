@@ -43,7 +43,8 @@ struct Given {
     indicators: usize,
 }
 
-const PACKS: [Given; 2] = [
+const PACKS: [Given; 3] = [
+    Given { pack: "ed-21-01", files: orion::FILES, logs: orion::LOGS, indicators: orion::INDICATORS },
     Given { pack: "ed-21-02", files: exchange::FILES, logs: exchange::LOGS, indicators: exchange::INDICATORS },
     Given { pack: "ed-21-03", files: pulse::FILES, logs: pulse::LOGS, indicators: pulse::INDICATORS },
 ];
