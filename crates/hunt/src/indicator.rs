@@ -74,7 +74,7 @@ impl Sign {
 impl Sign {
     /// Whether an event of a log can bear it.
     fn is_of_events(&self) -> bool {
-        !matches!(self, Self::Sha256(_) | Self::Sha1(_) | Self::Md5(_))
+        !matches!(self, Self::Sha256(_) | Self::Sha1(_) | Self::Md5(_) | Self::Path(_) | Self::Name(_))
     }
 }
 

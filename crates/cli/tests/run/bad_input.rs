@@ -102,7 +102,7 @@ fn a_broken_pack_is_shown_with_its_place() {
 fn an_unknown_pack_lists_the_known_ones() {
     let dir = tempfile::tempdir().unwrap();
     prepare(dir.path());
-    refused(dir.path(), "ed-99-99", &["there is no pack", "hint: known: ed-21-02, ed-21-03"]);
+    refused(dir.path(), "ed-99-99", &["there is no pack", "hint: known: ed-21-01, ed-21-02, ed-21-03"]);
 }
 
 #[test]

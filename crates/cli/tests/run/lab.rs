@@ -42,7 +42,7 @@ fn the_lab_is_worked_from_the_directive_to_the_report() {
 
     assert!(matches!(records[0].body, Body::Case(_)), "the stream does not begin with the opening of the case");
     assert_eq!(verdict(&records, "vpn1"), Some(Verdict::NoEvidenceFound));
-    assert_eq!(verdict(&records, "vpn2"), Some(Verdict::Mismatch));
+    assert_eq!(verdict(&records, "vpn2"), Some(Verdict::Compromised));
     assert_eq!(verdict(&records, "vpn3"), None, "nobody gave evidence of vpn3");
     assert!(findings(&records, "vpn1").is_empty());
     let found: Vec<_> =
