@@ -24,12 +24,28 @@ fn the_example_pack_of_the_guide_can_be_worked_from() {
     for name in ["directive.toml", "product.toml", "fingerprints/probes.toml", "report.toml"] {
         files.insert(name.to_owned(), example(&guide, &format!("\n## {name}\n")).into_bytes());
     }
+    let of_hunting = self::guide("docs/hunting.md");
+    for name in ["hunt", "tamper", "logs", "accounts", "verdict"].map(|name| format!("hunt/{name}.toml")) {
+        let example = example(&of_hunting, &format!("\n### {name}\n"));
+        files.insert(name, example.into_bytes());
+    }
+    for name in ["hunt/yara/a.yar", "hunt/sigma/a.yml", "hunt/indicators/a.txt"] {
+        files.insert(name.to_owned(), b"# read by whoever runs it".to_vec());
+    }
     // The guide shows one column of two that its rule names.
     let report = files.get_mut("report.toml").unwrap();
     report.extend_from_slice(b"\n[[column]]\nid = \"9\"\nlabel = \"9)\"\nfrom = [\"why.2\"]\n");
     files.insert("SOURCES.md".to_owned(), Vec::new());
     let pack = Pack::parse("guide", &files).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(pack.directive.actions.len(), 3);
+    let hunting = &pack.hunting;
+    assert_eq!((hunting.yara.len(), hunting.sigma.len(), hunting.indicators.len()), (1, 1, 1));
+    assert_eq!((hunting.tamper.files.len(), hunting.tamper.misplaced.len()), (1, 1));
+    assert_eq!((hunting.tamper.events.len(), hunting.tamper.counts.len()), (1, 1));
+
+    files.insert("hunt/sigma/a.txt".to_owned(), b"nothing runs this".to_vec());
+    let problems = Pack::parse("guide", &files).unwrap_err();
+    assert!(problems.to_string().contains("nothing runs it"), "{problems}");
 }
 
 #[test]

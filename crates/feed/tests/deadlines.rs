@@ -59,6 +59,32 @@ fn ed_21_02_is_due_at_noon_in_two_kinds_of_eastern_time() {
 }
 
 #[test]
+fn ed_21_01_is_due_at_noon_in_winter_and_at_the_end_of_days_in_january() {
+    check(
+        "ed-21-01",
+        "2 2021-05-03T12:00:00Z
+         3 2020-12-14T17:00:00Z
+         3.look 2020-12-14T17:00:00Z
+         5 2020-12-14T17:00:00Z
+         v3.report.1 2021-01-20T04:59:59Z
+         v3.report.2 2021-01-26T04:59:59Z
+         v3.B.7 -
+         v4.1 2021-07-16T16:00:00Z",
+    );
+}
+
+#[test]
+fn guidance_v3_of_ed_21_01_takes_the_place_of_action_4() {
+    let pack = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packs/ed-21-01")).unwrap();
+    let in_force = |at: &str| {
+        let actions = pack.in_force(at.parse().unwrap());
+        actions.iter().any(|action| action.id.get_ref() == "4.c")
+    };
+    assert!(in_force("2020-12-20T00:00:00Z"));
+    assert!(!in_force("2021-01-07T00:00:00Z"));
+}
+
+#[test]
 fn the_advice_on_openssh_counts_from_the_opening_of_the_case() {
     check("openssh-cve-2024-6387", "1 2021-05-04T12:00:00Z\n2 2021-05-05T12:00:00Z\n5 2021-05-06T12:00:00Z");
 }

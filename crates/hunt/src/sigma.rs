@@ -232,4 +232,6 @@ fn technique(tag: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

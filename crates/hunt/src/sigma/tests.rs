@@ -2,14 +2,12 @@
 
 use std::sync::Mutex;
 
+use super::*;
 use jiff::Timestamp;
 use logs::{Reader, Settings, Sink};
-use proptest::prelude::*;
-
-use super::*;
 
 /// Rules of the shapes that public collections have.
-const WEB: &str = "\
+pub(super) const WEB: &str = "\
 title: Path of the example exploit asked for
 id: 11111111-0000-4000-8000-000000000001
 status: experimental
@@ -90,7 +88,7 @@ level: high
 tags: [attack.t1070.001]
 ";
 
-fn compile(files: &[(&str, &str)]) -> (Rules, Vec<Broken>) {
+pub(super) fn compile(files: &[(&str, &str)]) -> (Rules, Vec<Broken>) {
     let files = files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect();
     Rules::compile(&files, Limits::default())
 }
@@ -102,7 +100,7 @@ fn good(text: &str) -> Rules {
 }
 
 /// The titles of the rules that each line matches, by its number.
-fn matched(rules: &Rules, log: &str) -> Vec<(u64, String)> {
+pub(super) fn matched(rules: &Rules, log: &str) -> Vec<(u64, String)> {
     let mut found = Vec::new();
     let mut take = |event: Event| {
         found.extend(rules.look(&event).into_iter().map(|found| (event.number, found.title)));
@@ -140,7 +138,7 @@ impl Sink for Passing<'_> {
 }
 
 /// Matches, and how many lines were read for them.
-fn passing(rules: &Rules, literals: &Literals, log: &str) -> (Vec<(u64, String)>, u64) {
+pub(super) fn passing(rules: &Rules, literals: &Literals, log: &str) -> (Vec<(u64, String)>, u64) {
     let mut sink = Passing { rules, literals, found: Vec::new(), taken: 0 };
     let mut reader = Reader::new(Settings::new(Timestamp::from_second(1_800_000_000).unwrap()));
     reader.push(log.as_bytes(), &mut sink);
@@ -148,7 +146,7 @@ fn passing(rules: &Rules, literals: &Literals, log: &str) -> (Vec<(u64, String)>
     (sink.found, sink.taken)
 }
 
-fn request(method: &str, target: &str, status: u16) -> String {
+pub(super) fn request(method: &str, target: &str, status: u16) -> String {
     format!("192.0.2.7 - - [08/Apr/2021:11:46:32 +0000] \"{method} {target} HTTP/1.1\" {status} 17 \"-\" \"curl/8\"\n")
 }
 
@@ -368,69 +366,6 @@ fn every_source_that_a_reader_gives_is_one_that_its_format_may_have() {
             let (product, category) = (source.product.map(str::to_owned), source.category.map(str::to_owned));
             let told = LogSource { product, category, ..LogSource::default() };
             assert!(literals::can_be_from(&told, format), "{format:?} gives {source:?}");
-        }
-    }
-}
-
-/// Conditions of every shape over detections of every kind.
-fn conditions() -> impl Strategy<Value = String> {
-    let name = prop::sample::select(vec!["a", "b", "c", "d", "e", "k"]).prop_map(str::to_owned);
-    let of = prop::sample::select(vec!["1 of them", "all of them", "all of a*", "2 of them", "1 of k*"]);
-    let leaf = prop_oneof![4 => name, 1 => of.prop_map(str::to_owned)];
-    leaf.prop_recursive(3, 12, 3, |inner| {
-        prop_oneof![
-            inner.clone().prop_map(|part| format!("not ({part})")),
-            (inner.clone(), inner.clone()).prop_map(|(one, two)| format!("({one}) and ({two})")),
-            (inner.clone(), inner).prop_map(|(one, two)| format!("({one}) or ({two})")),
-        ]
-    })
-}
-
-fn words() -> impl Strategy<Value = String> {
-    "[abkK\u{212a}./ -]{1,4}"
-}
-
-fn modifiers() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(vec![
-        "",
-        "|contains",
-        "|startswith",
-        "|endswith",
-        "|contains|all",
-        "|re",
-        "|cased",
-        "|contains|cased",
-    ])
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
-    /// The words are only worth their speed if no line that matches is ever passed over.
-    #[test]
-    fn with_and_without_words_the_same_lines_match(
-        condition in conditions(),
-        values in prop::collection::vec((modifiers(), words(), words()), 5),
-        paths in prop::collection::vec((words(), words()), 1..12),
-    ) {
-        let mut rule = String::from("title: t\nlogsource: {category: webserver}\ndetection:\n");
-        for (name, (modifier, one, two)) in ["a", "b", "c", "d", "e"].iter().zip(&values) {
-            let (one, two) = match *modifier {
-                "|re" => (one.replace(['.', '/', '-'], "."), two.clone()),
-                _ => (one.clone(), two.clone()),
-            };
-            rule += &format!("  {name}:\n    cs-uri-query{modifier}: ['{one}', '{two}']\n");
-        }
-        rule += &format!("  k: ['{}', 'curl']\n  condition: {condition}\n", values[0].1);
-        let (rules, broken) = compile(&[("rule.yml", &rule)]);
-        prop_assert_eq!(broken, []);
-        let lines = paths.iter().map(|(path, agent)| {
-            let path = path.replace(' ', "+");
-            format!("192.0.2.7 - - [08/Apr/2021:11:46:32 +0000] \"GET /{path} HTTP/1.1\" 200 17 \"-\" \"{agent}\"\n")
-        });
-        let log: String = lines.collect();
-        if let Some(literals) = rules.literals_for(Format::Access) {
-            prop_assert_eq!(passing(&rules, &literals, &log).0, matched(&rules, &log), "{}", rule);
         }
     }
 }
