@@ -42,7 +42,7 @@ pub(crate) fn shipped() -> Vec<Entry> {
     for name in PROGRAMS {
         files.push(binary(&format!("/home/bin/{name}"), 0o755));
     }
-    files.push(text("/home/bin/check_integrity.sh", 0o755, "# exercise material: not a checker\nexit 0\n"));
+    files.push(text("/home/bin/check_integrity.sh", 0o755, CHECKER));
     files.extend((1..=40).map(|n| binary(&format!("/home/bin/dstool{n:02}"), 0o755)));
     for name in ["libdsplibs.so", "libdspreload.so"] {
         files.push(binary(&format!("/home/lib/{name}"), 0o755));
@@ -118,6 +118,8 @@ fn runtime(is_intruded: bool) -> Vec<Entry> {
     files.push(data("/data/runtime/state", "exercise state\n"));
     files
 }
+
+const CHECKER: &str = "# exercise material: not a checker\n[ -e /home/etc/manifest/manifest ] || exit 1\nexit 0\n";
 
 const VERSION_FILE: &str = "export DSREL_MAJOR=9\nexport DSREL_MINOR=1\nexport DSREL_MAINT=10\nexport DSREL_DATAVER=1\n\
     export DSREL_PRODUCT=ssl-vpn\nexport DSREL_BUILDNUM=12345\nexport DSREL_COMMENT=\"R10\"\n";

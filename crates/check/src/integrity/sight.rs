@@ -54,7 +54,9 @@ impl Complete {
             listed.clone().flat_map(|one| paths.iter().map(|path| place(path, one))).collect()
         };
         let pack = product.map(|product| &product.integrity);
-        let mut folders = pack.map_or_else(Vec::new, |pack| places(&pack.complete));
+        // Where there is no list at all, a gap says so, and no file is news.
+        let is_listed = index.len() > 0;
+        let mut folders = pack.filter(|_| is_listed).map_or_else(Vec::new, |pack| places(&pack.complete));
         if folders.is_empty() {
             folders.extend(index.common_folder().and_then(|common| match baseline {
                 Baseline::None => Some(Vec::new()),

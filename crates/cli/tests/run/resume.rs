@@ -81,7 +81,7 @@ fn a_second_run_has_nothing_left_to_record() {
     assert_eq!(content(&case), before);
     respond(&["--again"]);
     let after = content(&case);
-    assert_eq!(after["vpn2 verdict Mismatch"], 2);
+    assert_eq!(after["vpn2 verdict Compromised"], 2);
     // Not three: the daily check is not due yet, and what was never done is not done again.
     assert_eq!(after["vpn1 verdict NoEvidenceFound"], 2);
 }
