@@ -8,6 +8,7 @@
 mod exchange;
 mod orion;
 mod pulse;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
