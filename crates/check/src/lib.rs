@@ -8,6 +8,7 @@
 //!
 //! Never opens a socket, changes evidence or runs anything from it.
 
+mod database;
 mod dpkg;
 mod glob;
 pub mod hunt;

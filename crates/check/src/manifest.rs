@@ -7,6 +7,7 @@
 //! Source: design, idea 3 "Never ask the suspect".
 
 pub mod compose;
+pub mod deb;
 pub mod difference;
 pub(crate) mod found;
 mod list;
@@ -35,6 +36,8 @@ pub struct Manifest<Origin> {
     /// The version of the product whose files are listed, where the list says so.
     pub version: Option<String>,
     pub(crate) lines: Vec<Line>,
+    /// The package whose files are listed, where it is one of Debian's.
+    pub(crate) package: Option<deb::Package>,
     origin: PhantomData<Origin>,
 }
 
@@ -44,6 +47,29 @@ pub(crate) struct Line {
     /// Absolute from the evidence root, as written: links are not resolved yet.
     pub(crate) path: Vec<u8>,
     pub(crate) sha256: [u8; 32],
+    /// A configuration file, which the administrator is expected to change.
+    pub(crate) conffile: bool,
+    /// Whose it is and what it may do, where the list says so.
+    pub(crate) owner: Option<Owner>,
+}
+
+impl Line {
+    pub(crate) fn new(path: Vec<u8>, sha256: [u8; 32]) -> Self {
+        Self { path, sha256, conffile: false, owner: None }
+    }
+}
+
+/// Owner and mode that somebody lists for a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) mode: u32,
+    /// `None` if the evidence does not know the name.
+    pub(crate) uid: Option<u32>,
+    /// `None` if the evidence does not know the name.
+    pub(crate) gid: Option<u32>,
+    /// Whether any difference tells something, or only one that gives more rights: scripts of Debian's
+    /// packages change modes after unpacking, those of others must say so in the package.
+    pub(crate) exact: bool,
 }
 
 impl Manifest<Operator> {
@@ -60,7 +86,12 @@ impl Manifest<Operator> {
     pub fn from_operator(name: &str, bytes: &[u8]) -> Result<Self, Problems> {
         let version = list::version(bytes);
         let lines = if mtree::is(bytes) { mtree::parse(name, bytes)? } else { list::parse(name, bytes)? };
-        Ok(Self { name: name.to_owned(), version, lines, origin: PhantomData })
+        Ok(Self { name: name.to_owned(), version, lines, package: None, origin: PhantomData })
+    }
+
+    /// What a package of Debian ships, read from the `.deb` by [`deb::read`].
+    fn of_package(name: &str, package: deb::Package, lines: Vec<Line>) -> Self {
+        Self { name: name.to_owned(), version: None, lines, package: Some(package), origin: PhantomData }
     }
 }
 
@@ -104,6 +135,7 @@ impl<Origin> Manifest<Origin> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Digest {
     Sha256([u8; 32]),
+    Sha1([u8; 20]),
     Md5([u8; 16]),
 }
 
@@ -111,7 +143,17 @@ impl Digest {
     fn holds(&self, digests: &Digests) -> bool {
         match self {
             Self::Sha256(expected) => digests.sha256 == *expected,
+            Self::Sha1(expected) => digests.sha1 == Some(*expected),
             Self::Md5(expected) => digests.md5 == Some(*expected),
+        }
+    }
+
+    /// Its name, for people.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Sha256(_) => "SHA-256",
+            Self::Sha1(_) => "SHA-1",
+            Self::Md5(_) => "MD5",
         }
     }
 }
@@ -124,6 +166,7 @@ pub(crate) struct Claim<Origin> {
     pub(crate) by: u32,
     /// A configuration file, which the administrator is expected to change.
     pub(crate) conffile: bool,
+    pub(crate) owner: Option<Owner>,
     origin: PhantomData<Origin>,
 }
 
@@ -135,7 +178,8 @@ impl<Origin> Claim<Origin> {
 
 impl Claim<Operator> {
     pub(crate) fn of_line(line: &Line, by: u32) -> Self {
-        Self { digest: Digest::Sha256(line.sha256), by, conffile: false, origin: PhantomData }
+        let (conffile, owner) = (line.conffile, line.owner);
+        Self { digest: Digest::Sha256(line.sha256), by, conffile, owner, origin: PhantomData }
     }
 
     /// The proof that a trusted list has this very digest for this very path.
@@ -145,8 +189,13 @@ impl Claim<Operator> {
 }
 
 impl Claim<Instance> {
-    pub(crate) fn of_package(md5: [u8; 16], by: u32, conffile: bool) -> Self {
-        Self { digest: Digest::Md5(md5), by, conffile, origin: PhantomData }
+    pub(crate) fn of_package(digest: Digest, by: u32, conffile: bool) -> Self {
+        Self { digest, by, conffile, owner: None, origin: PhantomData }
+    }
+
+    /// The same, with owner and mode.
+    pub(crate) fn with_owner(self, owner: Owner) -> Self {
+        Self { owner: Some(owner), ..self }
     }
 }
 

@@ -104,6 +104,36 @@ impl Archive {
         Self::of(Path::new(name), name.to_owned(), scan, Content::Gone, limits, progress)
     }
 
+    /// Indexes a tar that lies in memory, packed or not.
+    pub(crate) fn in_memory(
+        name: &str,
+        bytes: Vec<u8>,
+        limits: Limits,
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
+        let packing = Packing::of(&bytes);
+        let bytes: Arc<[u8]> = bytes.into();
+        let reopen: Reopen = Box::new(move || Ok(Box::new(io::Cursor::new(Arc::clone(&bytes)))));
+        Self::stream(Path::new(name), reopen, packing, limits, progress)
+    }
+
+    /// Indexes a tar stream that comes by once and says by its first bytes how it is packed, such as one
+    /// inside a package. SHA-256 alone is computed.
+    pub(crate) fn packed(
+        name: &str,
+        mut stream: Box<dyn Read + Send>,
+        limits: Limits,
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
+        let mut beginning = Vec::new();
+        let read = stream.by_ref().take(6).read_to_end(&mut beginning);
+        read.map_err(|source| Error::Open { path: name.into(), source })?;
+        let packing = Packing::of(&beginning);
+        let mut tape = Unpacked::start(Box::new(io::Cursor::new(beginning).chain(stream)), packing);
+        let scan = Scan::new(limits, progress).run(&mut tape, Some(Wants::SHA256));
+        Self::of(Path::new(name), name.to_owned(), scan, Content::Gone, limits, progress)
+    }
+
     /// Indexes a zip archive.
     pub(crate) fn zip(
         path: &Path,
