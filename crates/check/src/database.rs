@@ -11,9 +11,11 @@ use directive::record::Gap;
 use directive::text::Text;
 use evidence::{ReadError, Source};
 
+use crate::apk;
 use crate::dpkg::{self, Diversion, Filters, Installed, Override};
 use crate::integrity::Baseline;
 use crate::manifest::{Claim, Instance};
+use crate::rpm;
 
 /// Bytes of one file of a database. A status file of 10,000 packages has 12 MB, the longest list
 /// of checksums known (kernel sources) 8 MB.
@@ -29,6 +31,8 @@ pub(crate) struct Database {
     pub(crate) packages: Vec<String>,
     /// What packages claim, with paths as written: links are not resolved yet.
     pub(crate) claims: Vec<(Vec<u8>, Claim<Instance>)>,
+    /// Symbolic links that packages claim, where they point, and the package.
+    pub(crate) links: Vec<(Vec<u8>, Vec<u8>, u32)>,
     /// Debian's packages, as far as they are installed; `None` if there is no database of dpkg, or nobody
     /// asked for it.
     pub(crate) installed: Option<Vec<Installed>>,
@@ -53,6 +57,8 @@ impl Database {
         match baseline {
             Baseline::None => {}
             Baseline::Dpkg => dpkg::claims(source, &mut out),
+            Baseline::Rpm => rpm::claims(source, &mut out),
+            Baseline::Apk => apk::claims(source, &mut out),
         }
         out
     }
@@ -84,10 +90,18 @@ impl Database {
 }
 
 impl Baseline {
-    /// The database that the evidence has; the one that lists most, where it has several.
+    /// The database that the evidence has; that of dpkg where it has several.
     pub fn of(source: &dyn Source) -> Self {
-        let has = |path: &[u8]| source.canonical_file(path).is_some();
-        if has(dpkg::STATUS) { Self::Dpkg } else { Self::None }
+        // Dpkg first: Debian has a program `rpm` too, and an empty database where somebody called it.
+        if source.canonical_file(dpkg::STATUS).is_some() {
+            Self::Dpkg
+        } else if rpm::is_there(source) {
+            Self::Rpm
+        } else if apk::is_there(source) {
+            Self::Apk
+        } else {
+            Self::None
+        }
     }
 }
 

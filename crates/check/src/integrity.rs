@@ -66,15 +66,19 @@ pub struct Request<'a> {
     pub progress: &'a dyn Progress,
 }
 
-/// A manifest that the instance itself brings.
+/// A package database that the instance itself brings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Baseline {
     /// None.
     #[default]
     None,
-    /// Debian's package database.
+    /// The database of dpkg: Debian, Ubuntu.
     Dpkg,
+    /// The database of rpm: Fedora, Red Hat, SUSE.
+    Rpm,
+    /// The database of apk: Alpine.
+    Apk,
 }
 
 /// What a check found.

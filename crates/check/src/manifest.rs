@@ -62,7 +62,8 @@ impl Line {
 /// Owner and mode that somebody lists for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owner {
-    pub(crate) mode: u32,
+    /// `None` if it may change.
+    pub(crate) mode: Option<u32>,
     /// `None` if the evidence does not know the name.
     pub(crate) uid: Option<u32>,
     /// `None` if the evidence does not know the name.

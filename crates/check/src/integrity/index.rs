@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use directive::record::{Finding, Severity};
 use directive::text::Text;
 use evidence::{Digests, Source, Wants};
@@ -97,16 +98,35 @@ impl Slot {
         self.operator.iter().filter_map(|claim| claim.owner.as_ref()).chain(own)
     }
 
+    /// Whether the instance's own word is that this very link was installed: apk lists the digest of where a
+    /// link points like that of a file.
+    pub(super) fn is_link_to(&self, target: &[u8]) -> bool {
+        let is_it = |claim: &Claim<Instance>| match claim.digest {
+            Digest::Sha1(expected) => sha1(target) == expected,
+            _ => false,
+        };
+        self.operator.is_empty() && self.own.iter().any(is_it)
+    }
+
     pub(super) fn mark_seen(&self) {
         self.seen.store(true, Ordering::Relaxed);
     }
+}
+
+fn sha1(bytes: &[u8]) -> [u8; 20] {
+    let mut out = [0; 20];
+    out.copy_from_slice(digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref());
+    out
 }
 
 /// A symbolic link that a package ships.
 pub(super) struct Link {
     /// Where it points, as written in it; one of several where packages differ.
     pub(super) targets: Vec<Vec<u8>>,
-    by: u32,
+    /// Who says so, for people.
+    pub(super) shipper: String,
+    /// Whether it comes from outside the instance.
+    pub(super) is_operators: bool,
     seen: AtomicBool,
 }
 
@@ -160,9 +180,8 @@ impl Index {
                     None => path.to_vec(),
                 };
                 for (path, target) in manifest.package.iter().flat_map(|package| &package.links) {
-                    let fresh = || Link { targets: Vec::new(), by, seen: AtomicBool::new(false) };
-                    let link = index.links.entry(places.place(&moved(path))).or_insert_with(fresh);
-                    link.targets.push(target.clone());
+                    let shipper = format!("manifest {}", manifest.name);
+                    index.link_to(places.place(&moved(path)), target, shipper, true);
                 }
                 for line in &manifest.lines {
                     let place = places.place(&generation.path(&moved(&line.path)));
@@ -177,7 +196,20 @@ impl Index {
         for (path, claim) in &database.claims {
             index.slots.entry(places.place(path)).or_default().own.push(claim.clone());
         }
+        for (path, target, by) in &database.links {
+            let package = database.packages.get(*by as usize).map_or("", String::as_str);
+            index.link_to(places.place(path), target, format!("package {package}"), false);
+        }
         index
+    }
+
+    fn link_to(&mut self, path: Vec<u8>, target: &[u8], shipper: String, is_operators: bool) {
+        let fresh = || Link { targets: Vec::new(), shipper, is_operators, seen: AtomicBool::new(false) };
+        let link = self.links.entry(path).or_insert_with(fresh);
+        // What comes from outside stands above what the instance says.
+        if link.is_operators == is_operators {
+            link.targets.push(target.to_vec());
+        }
     }
 
     fn operator(&mut self, path: Vec<u8>, claim: Claim<Operator>, clause: Option<&str>) {
@@ -233,11 +265,6 @@ impl Index {
         let mut unseen: Vec<_> = unseen.map(|(path, link)| (path.as_slice(), link)).collect();
         unseen.sort_unstable_by_key(|(path, _)| *path);
         unseen
-    }
-
-    /// Who ships a link, for people.
-    pub(super) fn shipper(&self, link: &Link) -> String {
-        format!("manifest {}", self.manifests.get(link.by as usize).map_or("", String::as_str))
     }
 
     /// Whether a package of Debian lists the file, in its database or by itself.

@@ -123,19 +123,22 @@ impl Rules {
 
 /// What differs from an owner and a mode that were shipped.
 fn differing(owner: &Owner, meta: &Meta) -> Option<Complaint> {
-    let more = meta.mode & !owner.mode & (SETID | 0o022);
+    let shipped = owner.mode.unwrap_or(meta.mode);
+    let more = meta.mode & !shipped & (SETID | 0o022);
     let mut wrong = Vec::new();
-    if let Some(uid) = owner.uid.filter(|uid| *uid != meta.uid) {
+    let stranger = owner.uid.filter(|uid| *uid != meta.uid);
+    if let Some(uid) = stranger {
         wrong.push(format!("owner is {}, the package has {uid}", meta.uid));
     }
     // Scripts of Debian's packages give files to groups that have no fixed number.
     if let Some(gid) = owner.gid.filter(|gid| owner.exact && *gid != meta.gid) {
         wrong.push(format!("group is {}, the package has {gid}", meta.gid));
     }
-    if more != 0 || (owner.exact && meta.mode != owner.mode) {
-        wrong.push(format!("mode is {:04o}, the package has {:04o}", meta.mode, owner.mode));
+    if more != 0 || (owner.exact && meta.mode != shipped) {
+        wrong.push(format!("mode is {:04o}, the package has {:04o}", meta.mode, shipped));
     }
-    let severity = if more != 0 || (meta.uid != 0 && !wrong.is_empty()) { Severity::High } else { Severity::Low };
+    let is_anothers = stranger.is_some() && meta.uid != 0;
+    let severity = if more != 0 || is_anothers { Severity::High } else { Severity::Low };
     (!wrong.is_empty()).then(|| Complaint {
         severity,
         why: wrong.join("; "),

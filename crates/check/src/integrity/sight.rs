@@ -338,7 +338,7 @@ impl<'a> Sight<'a> {
             (Kind::Folder, _) => return None,
             (kind, _) => kind.as_str().to_owned(),
         };
-        let shipper = self.known.index.shipper(link);
+        let shipper = link.shipper.clone();
         let shipped = link.targets.first().cloned().unwrap_or_default();
         let why = format!("it is a {what}; {shipper} lists a link to {}", Text::new(shipped));
         Some(Finding { rule: Some(shipper), ..self.finding("file-modified", Severity::High, meta, why) })
@@ -347,6 +347,10 @@ impl<'a> Sight<'a> {
     /// Where a regular file is listed and something else stands.
     fn not_a_file(&self, meta: &Meta, slot: &Slot) {
         slot.mark_seen();
+        if meta.target.as_ref().is_some_and(|target| slot.is_link_to(target.as_bytes())) {
+            self.tally().matched(meta.path.as_bytes(), &Standing::Consistent);
+            return self.known.previous.meet(meta, true);
+        }
         if meta.kind == Kind::Link {
             return self.tally().links.push(meta.clone());
         }

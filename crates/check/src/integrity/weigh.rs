@@ -146,8 +146,8 @@ impl Seen<'_> {
             }
         }
         for (path, link) in self.index.unseen_links().into_iter().filter(|(path, _)| !is_hidden(path)) {
-            if !is_left_out(path, true) {
-                let shipper = self.index.shipper(link);
+            if !is_left_out(path, link.is_operators) {
+                let shipper = link.shipper.clone();
                 let why = format!("{shipper} lists a link here, and it is not there");
                 let finding = bare("file-missing", Severity::Medium, path, why, self.request.clause);
                 missing.push(Finding { rule: Some(shipper), ..finding });

@@ -258,7 +258,7 @@ impl Visitor for Walk<'_> {
         let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
         match (kind, entry.digests) {
             (Kind::File, Some(digests)) => {
-                let owner = Owner { mode, uid: Some(uid), gid: Some(gid), exact: false };
+                let owner = Owner { mode: Some(mode), uid: Some(uid), gid: Some(gid), exact: false };
                 listed.files.push(Line { owner: Some(owner), ..Line::new(path, digests.sha256) });
             }
             (Kind::Link, _) => listed.links.push((path, target.unwrap_or_default().as_bytes().to_vec())),

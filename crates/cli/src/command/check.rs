@@ -54,7 +54,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     access: AccessArgs,
 
-    /// Records of the instance itself to compare with. Default: dpkg, where there is one and no
+    /// Package database of the instance itself to compare with. Default: the one that is there, if no
     /// manifest is given
     #[arg(long, value_enum)]
     baseline: Option<BaselineArg>,
@@ -148,8 +148,12 @@ impl AccessArgs {
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 enum BaselineArg {
-    /// The database of Debian's package manager
+    /// The database of dpkg: Debian, Ubuntu
     Dpkg,
+    /// The database of rpm: Fedora, Red Hat, SUSE
+    Rpm,
+    /// The database of apk: Alpine
+    Apk,
     /// Nothing: only manifests from outside count
     None,
 }
@@ -253,6 +257,8 @@ fn manifests(
 fn baseline(args: &Args, source: &dyn Source) -> Baseline {
     match args.baseline {
         Some(BaselineArg::Dpkg) => Baseline::Dpkg,
+        Some(BaselineArg::Rpm) => Baseline::Rpm,
+        Some(BaselineArg::Apk) => Baseline::Apk,
         Some(BaselineArg::None) => Baseline::None,
         None if args.manifest.is_empty() => Baseline::of(source),
         None => Baseline::None,
