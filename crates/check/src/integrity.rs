@@ -128,6 +128,7 @@ pub fn check(request: &Request<'_>) -> Result<Outcome, Error> {
     let mut database = Database::read(source, request.baseline, debs);
     gaps.append(&mut database.gaps);
     let selection = Selection::new(request.manifests, database.installed.as_deref(), &mut gaps);
+    gaps.extend(request.manifests.iter().flat_map(Manifest::gaps));
     let generations = Generations::find(source, request.product, request.manifests, &selection, &mut gaps);
     let mut index = Index::new(source, request.manifests, &database, &generations, request.clause);
     index.complaints.extend(found.findings);

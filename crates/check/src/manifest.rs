@@ -6,6 +6,7 @@
 //! only [`Operator`] claims make a [`Vouched`].
 //! Source: design, idea 3 "Never ask the suspect".
 
+mod aide;
 pub mod compose;
 pub mod deb;
 pub mod difference;
@@ -17,6 +18,7 @@ pub mod signature;
 use std::marker::PhantomData;
 
 use directive::problem::Problems;
+use directive::record::Gap;
 use evidence::Digests;
 pub(crate) use list::hex;
 
@@ -36,6 +38,12 @@ pub struct Manifest<Origin> {
     /// The version of the product whose files are listed, where the list says so.
     pub version: Option<String>,
     pub(crate) lines: Vec<Line>,
+    /// Symbolic links that are listed, and where they point.
+    pub(crate) links: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Files that are listed without a digest that vouches.
+    pub(crate) bare: Vec<Vec<u8>>,
+    /// Of those, how many have a digest of another kind.
+    weak: u64,
     /// The package whose files are listed, where it is one of Debian's.
     pub(crate) package: Option<deb::Package>,
     origin: PhantomData<Origin>,
@@ -74,8 +82,8 @@ pub(crate) struct Owner {
 }
 
 impl Manifest<Operator> {
-    /// Reads a list that was made elsewhere: the output of `sha256sum`, a BSD `mtree` specification, or the
-    /// appliance's own format (`<path> <sha256> b`). The caller answers for its origin.
+    /// Reads a list that was made elsewhere: the output of `sha256sum`, a BSD `mtree` specification, a database
+    /// of AIDE, or the appliance's own format (`<path> <sha256> b`). The caller answers for its origin.
     ///
     /// Relative paths are taken from the evidence root. The format is told from the first line. A comment
     /// `# version: 9.1R11.4` before it says whose files are listed.
@@ -85,14 +93,26 @@ impl Manifest<Operator> {
     /// [`Problems`] with file, line and caret if a line is not of that format, a path climbs with
     /// `..`, a path is listed twice with different digests, or a limit is met.
     pub fn from_operator(name: &str, bytes: &[u8]) -> Result<Self, Problems> {
-        let version = list::version(bytes);
+        let unpacked = aide::unpacked(name, bytes)?;
+        let bytes = unpacked.as_deref().unwrap_or(bytes);
+        if aide::is(bytes) {
+            let aide::Listed { lines, links, bare, weak } = aide::parse(name, bytes)?;
+            return Ok(Self { links, bare, weak, ..Self::of_lines(name, lines) });
+        }
         let lines = if mtree::is(bytes) { mtree::parse(name, bytes)? } else { list::parse(name, bytes)? };
-        Ok(Self { name: name.to_owned(), version, lines, package: None, origin: PhantomData })
+        Ok(Self { version: list::version(bytes), ..Self::of_lines(name, lines) })
+    }
+
+    fn of_lines(name: &str, lines: Vec<Line>) -> Self {
+        let (links, bare) = (Vec::new(), Vec::new());
+        let name = name.to_owned();
+        Self { name, version: None, lines, links, bare, weak: 0, package: None, origin: PhantomData }
     }
 
     /// What a package of Debian ships, read from the `.deb` by [`deb::read`].
-    fn of_package(name: &str, package: deb::Package, lines: Vec<Line>) -> Self {
-        Self { name: name.to_owned(), version: None, lines, package: Some(package), origin: PhantomData }
+    fn of_package(name: &str, package: deb::Package, listed: (Vec<Line>, Vec<(Vec<u8>, Vec<u8>)>)) -> Self {
+        let (lines, links) = listed;
+        Self { links, package: Some(package), ..Self::of_lines(name, lines) }
     }
 }
 
@@ -124,6 +144,18 @@ impl<Origin> Manifest<Origin> {
     /// How many files are listed.
     pub fn len(&self) -> usize {
         self.lines.len()
+    }
+
+    /// What the list cannot vouch for although it names it.
+    pub(crate) fn gaps(&self) -> impl Iterator<Item = Gap> {
+        let others = self.bare.len() as u64 - self.weak;
+        let gap = |count: u64, what: &str, required| {
+            let why = format!("{} lists {count} files with {what}: what is in them is not known", self.name);
+            Gap { code: "manifest-weak".into(), path: None, place: None, why, required }
+        };
+        let weak = (self.weak > 0).then(|| gap(self.weak, "a digest of another kind than SHA-256", true));
+        let none = (others > 0).then(|| gap(others, "no digest", false));
+        weak.into_iter().chain(none)
     }
 
     /// Whether nothing is listed.

@@ -28,8 +28,10 @@ fn alpine(root: &Path, database: &str) {
     fs::write(root.join("etc/web.conf"), "port=1").unwrap();
     fs::write(root.join("usr/share/web/page"), "page").unwrap();
     let text = format!(
-        "C:{pkg}\nP:busybox\nV:1.36.1-r5\nA:x86_64\nT:tools\nF:bin\nR:busybox\na:0:0:755\nZ:{program}\nR:sh\na:0:0:777\n\
-         Z:{link}\n\nC:{pkg}\nP:web\nV:1.0-r0\nF:etc\nM:0:0:755\nR:web.conf\nZ:{conf}\nF:usr/share/web\nR:page\nZ:{page}\n\n",
+        "C:{pkg}\nP:busybox\nV:1.36.1-r5\nA:x86_64\nT:tools\n\
+         F:bin\nR:busybox\na:0:0:755\nZ:{program}\nR:sh\na:0:0:777\nZ:{link}\n\n\
+         C:{pkg}\nP:web\nV:1.0-r0\n\
+         F:etc\nM:0:0:755\nR:web.conf\nZ:{conf}\nF:usr/share/web\nR:page\nZ:{page}\n\n",
         pkg = q1(b"package"),
         program = q1(b"program"),
         link = q1(b"/bin/busybox"),

@@ -4,7 +4,7 @@
 //! the index names every file as the walk will meet it. Lists from outside win over what the
 //! instance says of itself, and two lists from outside that contradict each other are a finding.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
@@ -140,6 +140,8 @@ impl Link {
 pub(super) struct Index {
     slots: HashMap<Vec<u8>, Slot>,
     links: HashMap<Vec<u8>, Link>,
+    /// Files that a list names without a digest that vouches.
+    bare: HashSet<Vec<u8>>,
     manifests: Vec<String>,
     versions: Vec<Option<String>>,
     /// The package that the manifest of that number is of.
@@ -161,6 +163,7 @@ impl Index {
         let mut index = Self {
             slots: HashMap::with_capacity(lines + database.claims.len()),
             links: HashMap::new(),
+            bare: HashSet::new(),
             manifests: manifests.iter().map(|manifest| manifest.name.clone()).collect(),
             versions: manifests.iter().map(|manifest| manifest.version.clone()).collect(),
             shipped: manifests.iter().map(|one| Some(one.package.as_ref()?.name.clone())).collect(),
@@ -179,10 +182,11 @@ impl Index {
                     Some(package) => database.place(path, &package.name),
                     None => path.to_vec(),
                 };
-                for (path, target) in manifest.package.iter().flat_map(|package| &package.links) {
+                for (path, target) in manifest.links.iter().filter(|_| is_theirs) {
                     let shipper = format!("manifest {}", manifest.name);
-                    index.link_to(places.place(&moved(path)), target, shipper, true);
+                    index.link_to(places.place(&generation.path(&moved(path))), target, shipper, true);
                 }
+                index.bare.extend(manifest.bare.iter().map(|path| places.place(&generation.path(path))));
                 for line in &manifest.lines {
                     let place = places.place(&generation.path(&moved(&line.path)));
                     if is_theirs {
@@ -252,6 +256,11 @@ impl Index {
 
     pub(super) fn get(&self, path: &[u8]) -> Option<&Slot> {
         self.slots.get(path)
+    }
+
+    /// Whether a list names a file here, and not what is in it.
+    pub(super) fn is_bare(&self, path: &[u8]) -> bool {
+        self.bare.contains(path)
     }
 
     /// The link that a package ships at this path.

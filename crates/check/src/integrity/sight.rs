@@ -221,7 +221,7 @@ impl<'a> Sight<'a> {
         match (&standing, slot) {
             (Some(Standing::Differs), Some(slot)) => findings.push(self.modified(meta, slot)),
             (None, _) if self.known.index.link(path).is_some() => findings.extend(self.link(meta)),
-            (None, _) if self.known.complete.covers(path) => {
+            (None, _) if self.known.complete.covers(path) && !self.known.index.is_bare(path) => {
                 explained = self.known.complete.explains(meta, digests, self.known.index);
                 findings.extend((!explained).then(|| self.added(meta)));
             }

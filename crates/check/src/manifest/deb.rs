@@ -62,8 +62,6 @@ pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) architecture: String,
-    /// Symbolic links that it ships, and where they point.
-    pub(crate) links: Vec<(Vec<u8>, Vec<u8>)>,
     /// Several architectures of it can be installed at once, so that dpkg names its files by architecture.
     same: bool,
 }
@@ -95,7 +93,7 @@ pub fn read(
         return Err(Error::Form("it does not say that it has format 2"));
     }
     let control = wanted(&mut stream, limits, b"control.tar")?.bytes(&mut stream, limits.control_bytes)?;
-    let (mut package, mut lines) = control_files(name, control, limits, progress)?;
+    let (package, mut lines) = control_files(name, control, limits, progress)?;
     let data = wanted(&mut stream, limits, b"data.tar")?;
     let conffiles: HashSet<Vec<u8>> = lines.conffiles.drain(..).collect();
     let source = evidence::packed_tar(name, Box::new(stream.take(data.size)), bounds(limits), progress)?;
@@ -104,8 +102,7 @@ pub fn read(
         let conffile = conffiles.contains(&file.path);
         lines.lines.push(Line { conffile, ..file });
     }
-    package.links = listed.links;
-    Ok(Manifest::of_package(name, package, lines.lines))
+    Ok(Manifest::of_package(name, package, (lines.lines, listed.links)))
 }
 
 fn bounds(limits: &Limits) -> evidence::Limits {
