@@ -15,6 +15,9 @@ use crate::manifest::{Claim, Digest, Owner};
 /// Where the database is; apk 3 has it below `/usr`.
 const FILES: [&str; 2] = ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"];
 
+/// Bytes of one path: four times what the kernel takes.
+const PATH_BYTES: usize = 16 << 10;
+
 fn file(source: &dyn Source) -> Option<&'static str> {
     FILES.into_iter().find(|path| source.canonical_file(path.as_bytes()).is_some())
 }
@@ -37,7 +40,7 @@ pub(crate) fn claims(source: &dyn Source, out: &mut Database) {
             reader.broken.get_or_insert(n + 1);
         }
     }
-    reader.finish(out);
+    reader.finish(path, out);
     if let Some(line) = reader.broken {
         let why = format!("line {line} is none of a package database: files may be missing from it");
         out.gaps.push(gap("manifest-damaged", Some(path.as_bytes()), None, why));
@@ -57,6 +60,7 @@ struct Reader {
     broken: Option<usize>,
     /// Files whose digest is missing or of another kind.
     strange: u64,
+    is_full: bool,
 }
 
 /// A file whose fields are still coming.
@@ -71,22 +75,26 @@ impl Reader {
     fn line(&mut self, line: &[u8], place: &str, out: &mut Database) -> bool {
         let Some((letter, value)) = line.split_at_checked(2) else {
             // An empty line ends a package.
-            self.finish(out);
+            self.finish(place, out);
             (self.by, self.folder) = (None, Vec::new());
             return line.is_empty();
         };
         match letter {
             b"P:" => {
-                self.finish(out);
+                self.finish(place, out);
                 let name = directive::text::escape(value);
-                self.by = out.fits(1, &name, place.as_bytes()).then(|| out.package(&name));
+                // One gap tells of all that does not fit.
+                self.by = (!self.is_full).then(|| out.package(&name));
             }
             b"F:" => {
-                self.finish(out);
+                self.finish(place, out);
                 self.folder = value.to_vec();
             }
             b"R:" => {
-                self.finish(out);
+                self.finish(place, out);
+                if self.folder.len() + value.len() > PATH_BYTES {
+                    return false;
+                }
                 let Ok(path) = evidence::normalise(&[&self.folder, &b"/"[..], value].concat()) else { return false };
                 // Root owns it and nobody else may write, where nothing else is said.
                 let owner = Owner { mode: Some(0o644), uid: Some(0), gid: Some(0), exact: true };
@@ -106,14 +114,19 @@ impl Reader {
     }
 
     /// Hands over the file whose fields came last.
-    fn finish(&mut self, out: &mut Database) {
+    fn finish(&mut self, place: &str, out: &mut Database) {
         let (Some(file), Some(by)) = (self.file.take(), self.by) else { return };
         let Some(digest) = file.digest else {
             self.strange += 1;
             return;
         };
         let is_configuration = file.path.starts_with(b"/etc/") && !file.path.starts_with(b"/etc/apk/");
-        out.claims.push((file.path, Claim::of_package(digest, by, is_configuration).with_owner(file.owner)));
+        if out.fits(1, "apk", place.as_bytes()) {
+            out.claim(file.path, Claim::of_package(digest, by, is_configuration).with_owner(file.owner));
+        } else {
+            self.by = None;
+            self.is_full = true;
+        }
     }
 }
 
@@ -142,7 +155,7 @@ mod tests {
                 reader.broken.get_or_insert(n + 1);
             }
         }
-        reader.finish(&mut out);
+        reader.finish(FILES[0], &mut out);
         (out, reader)
     }
 

@@ -22,7 +22,10 @@ use crate::rpm;
 const FILE_BYTES: u64 = 128 << 20;
 
 /// Checksums in one database. A host with everything installed has under two million.
-pub(crate) const CHECKSUMS: usize = 8_000_000;
+const CHECKSUMS: usize = 8_000_000;
+
+/// Bytes of the paths of all of them. A folder that is named once can stand before a million files.
+const PATH_BYTES: usize = 1 << 30;
 
 /// The package database of an instance.
 #[derive(Default)]
@@ -31,6 +34,7 @@ pub(crate) struct Database {
     pub(crate) packages: Vec<String>,
     /// What packages claim, with paths as written: links are not resolved yet.
     pub(crate) claims: Vec<(Vec<u8>, Claim<Instance>)>,
+    path_bytes: usize,
     /// Symbolic links that packages claim, where they point, and the package.
     pub(crate) links: Vec<(Vec<u8>, Vec<u8>, u32)>,
     /// Debian's packages, as far as they are installed; `None` if there is no database of dpkg, or nobody
@@ -78,11 +82,20 @@ impl Database {
         by
     }
 
+    /// Takes a claim for a path.
+    pub(crate) fn claim(&mut self, path: Vec<u8>, claim: Claim<Instance>) {
+        self.path_bytes += path.len();
+        self.claims.push((path, claim));
+    }
+
     /// Whether so many more claims fit; a gap says if they do not.
     pub(crate) fn fits(&mut self, more: usize, package: &str, place: &[u8]) -> bool {
-        let fits = self.claims.len() + more <= CHECKSUMS;
+        let fits = self.claims.len() + more <= CHECKSUMS && self.path_bytes <= PATH_BYTES;
         if !fits {
-            let why = format!("the package database has more than {CHECKSUMS} checksums; the rest is not checked");
+            let why = format!(
+                "the package database has more than {CHECKSUMS} checksums, or more than {PATH_BYTES} bytes of paths; \
+                 the rest is not checked"
+            );
             self.gaps.push(gap("manifest-damaged", Some(place), Some(package.to_owned()), why));
         }
         fits

@@ -89,7 +89,7 @@ fn claims_of(source: &dyn Source, package: &Installed, info: &HashSet<Vec<u8>>, 
     let all = files.chain(package.conffiles.iter().map(|(path, md5)| (path.clone(), *md5, true)));
     for (path, md5, conffile) in all {
         let claim = Claim::of_package(Digest::Md5(md5), by, conffile);
-        out.claims.push((out.place(&path, &package.name), claim));
+        out.claim(out.place(&path, &package.name), claim);
     }
 }
 

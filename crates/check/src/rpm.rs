@@ -122,7 +122,7 @@ fn claims_of(package: &Package, names: &Names, path: &str, out: &mut Database) {
         // Source: `sys/stat.h`.
         match file.mode & 0o170_000 {
             0o100_000 => match claim(file, names, by) {
-                Some(claim) => out.claims.push((place, claim)),
+                Some(claim) => out.claim(place, claim),
                 None => strange += 1,
             },
             0o120_000 if file.verify & VERIFY_LINK != 0 => out.links.push((place, file.target.clone(), by)),

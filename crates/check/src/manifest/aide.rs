@@ -294,10 +294,10 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_database_makes_us_panic(bytes: Vec<u8>, text in "(/a|0|100644|%|@@end_db| |\n|=|{D}){0,40}") {
+        fn no_database_makes_us_panic(bytes: Vec<u8>, text in "(/a|0|100644|%|@@end_db| |\n|=|D){0,40}") {
             let _ = parse("aide.db", &bytes).map_err(|problems| problems.to_string());
             let _ = unpacked("aide.db", &bytes).map_err(|problems| problems.to_string());
-            let text = format!("{HEAD}{}", text.replace("{D}", DIGEST));
+            let text = format!("{HEAD}{}", text.replace('D', DIGEST));
             let _ = parse("aide.db", text.as_bytes()).map_err(|problems| problems.to_string());
         }
     }

@@ -106,7 +106,12 @@ pub fn read(
 }
 
 fn bounds(limits: &Limits) -> evidence::Limits {
-    evidence::Limits { archive_bytes: limits.data_bytes, archive_entries: limits.files, ..Default::default() }
+    evidence::Limits {
+        archive_bytes: limits.data_bytes,
+        archive_entries: limits.files,
+        path_bytes: 4096,
+        ..Default::default()
+    }
 }
 
 /// One member of the frame.

@@ -131,9 +131,12 @@ impl<'a> Header<'a> {
         let states = self.numbers(FILE_STATES);
         let kind = self.numbers(DIGEST_KIND).and_then(|kinds| kinds.first().copied()).unwrap_or(1);
         let number = |list: &Option<Vec<u32>>, n: usize| list.as_ref().and_then(|list| list.get(n).copied());
-        let mut files = Vec::with_capacity(names.len());
+        // A long folder under many names is much from little; a file takes a hundred bytes of the header.
+        let mut left = 4 * self.heap.len() + (1 << 16);
+        let mut files = Vec::new();
         for (n, name) in names.into_iter().enumerate() {
             let folder = folders.get(*folder_of.get(n)? as usize)?;
+            left = left.checked_sub(folder.len() + name.len())?;
             files.push(File {
                 path: [folder, name].concat(),
                 mode: number(&modes, n)?,
