@@ -3,8 +3,10 @@
 
 mod bad_input;
 mod lab;
+mod live;
 mod manifest;
 mod names;
+mod packages;
 mod resume;
 mod workbook;
 
