@@ -5,7 +5,7 @@
 //! database makes claims of origin [`Instance`] only and vouches for nothing.
 //! A damaged database is a gap, since it is the instance's and not the operator's.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use directive::record::Gap;
 use directive::text::Text;
@@ -14,6 +14,7 @@ use evidence::{ReadError, Source};
 use crate::apk;
 use crate::dpkg::{self, Diversion, Filters, Installed, Override};
 use crate::integrity::Baseline;
+use crate::manifest::package::{Package, System};
 use crate::manifest::{Claim, Instance};
 use crate::rpm;
 
@@ -40,6 +41,12 @@ pub(crate) struct Database {
     /// Debian's packages, as far as they are installed; `None` if there is no database of dpkg, or nobody
     /// asked for it.
     pub(crate) installed: Option<Vec<Installed>>,
+    /// The same, as packages from outside are named.
+    pub(crate) debs: Option<Vec<Package>>,
+    /// The packages of rpm that are installed; `None` if there is no database of rpm, or nobody asked for it.
+    pub(crate) rpms: Option<Vec<Package>>,
+    /// Files that rpm was told not to install.
+    pub(crate) left_out: HashSet<Vec<u8>>,
     /// Paths that dpkg moved, for the sake of another package or of the administrator.
     pub(crate) diversions: HashMap<Vec<u8>, Diversion>,
     /// Modes and owners that the administrator set for package files.
@@ -51,17 +58,20 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Reads the database of the evidence. Without one, it is empty and a gap says so. With `debs`, what
-    /// dpkg was told to do differently is read whatever the baseline.
-    pub(crate) fn read(source: &dyn Source, baseline: Baseline, debs: bool) -> Self {
+    /// Reads the database of the evidence. Without one, it is empty and a gap says so. Of the systems whose
+    /// packages were brought from outside, what is installed is read whatever the baseline.
+    pub(crate) fn read(source: &dyn Source, baseline: Baseline, brought: &[System]) -> Self {
         let mut out = Self::default();
-        if debs || baseline == Baseline::Dpkg {
+        if brought.contains(&System::Dpkg) || baseline == Baseline::Dpkg {
             dpkg::settings(source, &mut out);
         }
+        let is_baseline = baseline == Baseline::Rpm;
+        if is_baseline || (brought.contains(&System::Rpm) && rpm::is_there(source)) {
+            rpm::read_database(source, is_baseline, &mut out);
+        }
         match baseline {
-            Baseline::None => {}
+            Baseline::None | Baseline::Rpm => {}
             Baseline::Dpkg => dpkg::claims(source, &mut out),
-            Baseline::Rpm => rpm::claims(source, &mut out),
             Baseline::Apk => apk::claims(source, &mut out),
         }
         out

@@ -6,7 +6,6 @@
 //! installed.
 //! Source: `dpkg(1)`, `deb-md5sums(5)`, `dpkg-divert(1)`, `dpkg-statoverride(1)`; debsums 3.0.2.
 
-mod selection;
 mod settings;
 mod status;
 
@@ -16,8 +15,8 @@ use directive::record::Gap;
 use evidence::Source;
 
 use crate::database::{Database, gap, read, unread};
+use crate::manifest::package::{Package, System};
 use crate::manifest::{Claim, Digest};
-pub(crate) use selection::Selection;
 pub(crate) use settings::{Diversion, Filters, Override};
 pub(crate) use status::{Package as Installed, parse as parse_status};
 
@@ -37,6 +36,11 @@ pub(crate) fn packages(source: &dyn Source, gaps: &mut Vec<Gap>) -> Option<Vec<I
 /// Reads which packages there are, and what dpkg was told to do differently.
 pub(crate) fn settings(source: &dyn Source, out: &mut Database) {
     out.installed = packages(source, &mut out.gaps);
+    let identity = |package: &Installed| {
+        let Installed { name, version, architecture, .. } = package.clone();
+        Package { system: System::Dpkg, name, version, architecture }
+    };
+    out.debs = out.installed.as_ref().map(|installed| installed.iter().map(identity).collect());
     let diversions = read(source, b"/var/lib/dpkg/diversions", &mut out.gaps).unwrap_or_default();
     out.diversions = settings::diversions(&diversions);
     out.overrides = settings::overrides(source, &mut out.gaps);

@@ -25,11 +25,12 @@ use evidence::Source;
 use evidence::live::Running;
 
 use crate::database::Database;
-use crate::dpkg::Selection;
 use crate::hunt::Hunt;
 use crate::hunt::files::{Closing, Files};
 use crate::live;
+use crate::manifest::package::System;
 use crate::manifest::{Manifest, Operator, found};
+use crate::selection::Selection;
 use crate::version;
 use generation::Generations;
 use index::Index;
@@ -124,10 +125,13 @@ pub fn check(request: &Request<'_>) -> Result<Outcome, Error> {
     let manifests: Vec<Manifest<Operator>> =
         found.manifest.map(|own| request.manifests.iter().cloned().chain([own]).collect()).unwrap_or_default();
     let request = &Request { manifests: if manifests.is_empty() { request.manifests } else { &manifests }, ..*request };
-    let debs = request.manifests.iter().any(|manifest| manifest.package.is_some());
-    let mut database = Database::read(source, request.baseline, debs);
+    let packages = request.manifests.iter().filter_map(|manifest| manifest.package.as_ref());
+    let mut brought: Vec<System> = packages.map(|package| package.system).collect();
+    brought.sort_unstable();
+    brought.dedup();
+    let mut database = Database::read(source, request.baseline, &brought);
     gaps.append(&mut database.gaps);
-    let selection = Selection::new(request.manifests, database.installed.as_deref(), &mut gaps);
+    let selection = Selection::new(request.manifests, &database, &mut gaps);
     gaps.extend(request.manifests.iter().flat_map(Manifest::gaps));
     let generations = Generations::find(source, request.product, request.manifests, &selection, &mut gaps);
     let mut index = Index::new(source, request.manifests, &database, &generations, request.clause);
@@ -135,13 +139,13 @@ pub fn check(request: &Request<'_>) -> Result<Outcome, Error> {
     request.progress.expect(index.len() as u64);
 
     let product_rules = request.product.map_or(&[][..], |product| &product.integrity.metadata);
-    let of_debian = debs || request.baseline == Baseline::Dpkg;
+    let of_debian = brought.contains(&System::Dpkg) || request.baseline == Baseline::Dpkg;
     let rules = Rules::new(source, product_rules, database.overrides.clone(), of_debian);
     let made = Made::new();
     let has_lists = request.manifests.iter().any(|manifest| manifest.package.is_none());
     let extent = match request.baseline {
         _ if selection.is_whole => Extent::Packages(&made),
-        Baseline::None if has_lists || !debs => Extent::Lists,
+        Baseline::None if has_lists || brought.is_empty() => Extent::Lists,
         _ => Extent::Part,
     };
     let complete = Complete::new(request, &index, &generations, extent);

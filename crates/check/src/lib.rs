@@ -17,6 +17,7 @@ pub mod integrity;
 pub mod live;
 pub mod manifest;
 mod rpm;
+mod selection;
 mod version;
 
 pub use hunt::Hunt;

@@ -13,6 +13,8 @@ pub mod difference;
 pub(crate) mod found;
 mod list;
 mod mtree;
+pub mod package;
+pub mod rpm;
 pub mod signature;
 
 use std::marker::PhantomData;
@@ -44,8 +46,8 @@ pub struct Manifest<Origin> {
     pub(crate) bare: Vec<Vec<u8>>,
     /// Of those, how many have a digest of another kind.
     weak: u64,
-    /// The package whose files are listed, where it is one of Debian's.
-    pub(crate) package: Option<deb::Package>,
+    /// The package whose files are listed, where it is one.
+    pub(crate) package: Option<package::Package>,
     origin: PhantomData<Origin>,
 }
 
@@ -109,9 +111,8 @@ impl Manifest<Operator> {
         Self { name, version: None, lines, links, bare, weak: 0, package: None, origin: PhantomData }
     }
 
-    /// What a package of Debian ships, read from the `.deb` by [`deb::read`].
-    fn of_package(name: &str, package: deb::Package, listed: (Vec<Line>, Vec<(Vec<u8>, Vec<u8>)>)) -> Self {
-        let (lines, links) = listed;
+    /// What a package ships, read from the package itself.
+    fn of_package(name: &str, package: package::Package, lines: Vec<Line>, links: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
         Self { links, package: Some(package), ..Self::of_lines(name, lines) }
     }
 }

@@ -6,7 +6,7 @@
 //! instance it vouches for nothing. Forms: SQLite (rpm 4.16 and later); of the older ones a gap says so.
 //! Source: rpm 4.18 `rpm(8)` on `--verify`, `include/rpm/rpmfiles.h`, `lib/verify.c`.
 
-mod header;
+pub(crate) mod header;
 mod sqlite;
 
 use std::collections::HashMap;
@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use evidence::Source;
 
 use crate::database::{Database, gap, ids, read, unread};
+use crate::manifest::package::{Package as Installed, System};
 use crate::manifest::{Claim, Digest, Owner};
 use header::{File, Package};
 
@@ -47,8 +48,8 @@ pub(crate) fn is_there(source: &dyn Source) -> bool {
     FILES.iter().chain(&OLDER).any(|path| source.canonical_file(path.as_bytes()).is_some())
 }
 
-/// Reads what the installed packages claim.
-pub(crate) fn claims(source: &dyn Source, out: &mut Database) {
+/// Reads which packages are installed and, if that is wanted, what they claim.
+pub(crate) fn read_database(source: &dyn Source, with_claims: bool, out: &mut Database) {
     let found = FILES.iter().find(|path| source.canonical_file(path.as_bytes()).is_some());
     let Some(path) = found else {
         return out.gaps.push(without(source));
@@ -77,16 +78,54 @@ pub(crate) fn claims(source: &dyn Source, out: &mut Database) {
         groups: ids(&read(source, b"/etc/group", &mut out.gaps).unwrap_or_default()),
     };
     let mut damaged = 0_u64;
+    let mut installed = Vec::new();
     for bytes in packages {
-        match header::parse(&bytes) {
-            Some(package) => claims_of(&package, &names, path, out),
-            None => damaged += 1,
+        let Some(package) = header::parse(&bytes) else {
+            damaged += 1;
+            continue;
+        };
+        if with_claims {
+            claims_of(&package, &names, path, out);
         }
+        let left_out = package.files.iter().filter(|file| !file.is_there);
+        out.left_out.extend(left_out.filter_map(|file| evidence::normalise(&file.path).ok()));
+        let Package { name, version, architecture, .. } = package;
+        installed.push(Installed { system: System::Rpm, name, version, architecture });
     }
+    out.rpms = Some(installed);
     if damaged > 0 {
         let why = format!("{damaged} packages of the database cannot be read; their files are not checked");
         out.gaps.push(gap("manifest-damaged", Some(path.as_bytes()), None, why));
     }
+}
+
+/// What an entry of a package is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Link,
+    Other,
+}
+
+/// Told by its mode. Source: `sys/stat.h`.
+pub(crate) fn kind_of(file: &File) -> Kind {
+    match file.mode & 0o170_000 {
+        0o100_000 => Kind::File,
+        0o120_000 => Kind::Link,
+        _ => Kind::Other,
+    }
+}
+
+impl File {
+    /// Whether the package claims the path without installing a file there.
+    pub(crate) fn is_ghost(&self) -> bool {
+        self.flags & GHOST != 0
+    }
+}
+
+/// A configuration file, or one that the packager does not want to be verified: it changes in normal use.
+pub(crate) fn may_change(file: &File) -> bool {
+    file.flags & (CONFIG | MISSING_OK) != 0 || file.verify & VERIFY_DIGEST == 0
 }
 
 fn without(source: &dyn Source) -> directive::record::Gap {
@@ -114,18 +153,17 @@ fn claims_of(package: &Package, names: &Names, path: &str, out: &mut Database) {
         return;
     }
     let mut strange = 0_u64;
-    for file in package.files.iter().filter(|file| file.is_there && file.flags & GHOST == 0) {
+    for file in package.files.iter().filter(|file| file.is_there && !file.is_ghost()) {
         let Ok(place) = evidence::normalise(&file.path) else {
             strange += 1;
             continue;
         };
-        // Source: `sys/stat.h`.
-        match file.mode & 0o170_000 {
-            0o100_000 => match claim(file, names, by) {
+        match kind_of(file) {
+            Kind::File => match claim(file, names, by) {
                 Some(claim) => out.claim(place, claim),
                 None => strange += 1,
             },
-            0o120_000 if file.verify & VERIFY_LINK != 0 => out.links.push((place, file.target.clone(), by)),
+            Kind::Link if file.verify & VERIFY_LINK != 0 => out.links.push((place, file.target.clone(), by)),
             _ => {}
         }
     }
@@ -159,7 +197,5 @@ fn claim(file: &File, names: &Names, by: u32) -> Option<Claim<crate::manifest::I
         gid: id(&names.groups, &file.group).filter(|_| asked(VERIFY_GROUP)),
         exact: true,
     };
-    // What the packager does not want to be verified changes in normal use.
-    let may_change = file.flags & (CONFIG | MISSING_OK) != 0 || !asked(VERIFY_DIGEST);
-    Some(Claim::of_package(digest, by, may_change).with_owner(owner))
+    Some(Claim::of_package(digest, by, may_change(file)).with_owner(owner))
 }

@@ -18,7 +18,7 @@ use std::process::Command;
 
 use check::Manifest;
 use check::integrity::{Baseline, Outcome, Request, check as integrity};
-use check::manifest::deb;
+use check::manifest::package;
 use directive::progress::Unwatched;
 use directive::verdict::Verdict;
 
@@ -52,9 +52,9 @@ fn check(tree: &Path, debs: &Path) -> Outcome {
     for entry in fs::read_dir(debs).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
-        if deb::is_named(name.as_bytes()) {
+        if package::is_named(name.as_bytes()) {
             let file = Box::new(fs::File::open(&path).unwrap());
-            manifests.push(deb::read(name, file, &deb::Limits::default(), &Unwatched).unwrap());
+            manifests.push(package::read(name, file, &Unwatched).unwrap());
         }
     }
     run(tree, &manifests, Baseline::None)

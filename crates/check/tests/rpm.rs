@@ -16,7 +16,9 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 
+use check::Manifest;
 use check::integrity::{Baseline, Outcome, Request, check as integrity};
+use check::manifest::package;
 use directive::progress::Unwatched;
 use directive::verdict::Verdict;
 
@@ -86,12 +88,15 @@ fn installed(dir: &Path) -> Option<std::path::PathBuf> {
 }
 
 fn check(root: &Path) -> Outcome {
-    let source = evidence::Folder::open(root).unwrap();
-    assert_eq!(Baseline::of(&source), Baseline::Rpm);
+    assert_eq!(Baseline::of(&evidence::Folder::open(root).unwrap()), Baseline::Rpm);
+    run(root, &[], Baseline::Rpm)
+}
+
+fn run(root: &Path, manifests: &[Manifest<check::Operator>], baseline: Baseline) -> Outcome {
     integrity(&Request {
-        source: &source,
-        manifests: &[],
-        baseline: Baseline::Rpm,
+        source: &evidence::Folder::open(root).unwrap(),
+        manifests,
+        baseline,
         product: None,
         clause: None,
         previous: &[],
@@ -165,6 +170,56 @@ fn an_instance_of_rpm_is_judged_as_rpm_judges_it_and_nothing_is_vouched_for() {
     let conf = changed.findings.iter().find(|finding| finding.path.as_ref().unwrap().escaped() == "/etc/tiny.conf");
     assert_eq!(conf.unwrap().severity, directive::record::Severity::Info);
     eprintln!("agreed with rpm --verify: {} differences", peer(&root).len());
+}
+
+/// A package that was built before.
+fn given(dir: &Path, name: &str) -> Result<Manifest<check::Operator>, package::Error> {
+    let file = fs::File::open(dir.join(format!("build/RPMS/noarch/{name}-1.0-1.noarch.rpm"))).unwrap();
+    package::read(&format!("{name}.rpm"), Box::new(file), &Unwatched)
+}
+
+#[test]
+fn packages_of_rpm_from_outside_vouch_where_the_database_on_the_instance_was_made_to_agree() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(root) = installed(dir.path()) else { return };
+    if !rustix::process::getuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "CI must run as root");
+        return eprintln!("SKIPPED: only root installs packages into a root of their own");
+    }
+    // MD5 is all that the older one has.
+    assert!(given(dir.path(), "older").unwrap_err().to_string().contains("do not vouch"));
+    let tiny = given(dir.path(), "tiny").unwrap();
+    let outcome = run(&root, std::slice::from_ref(&tiny), Baseline::None);
+    assert_eq!((ours(&outcome), outcome.coverage.vouched), (BTreeSet::new(), 407));
+    // The other package is named, and the verdict stays open.
+    assert!(outcome.gaps.iter().any(|gap| gap.required && gap.why.contains("older 1.0-1")), "{:?}", outcome.gaps);
+    assert_eq!(outcome.conclusion.verdict, Verdict::Inconclusive);
+
+    assert!(rpm(&root, &["-e", "--noscripts", "older"]).status.success());
+    let outcome = run(&root, std::slice::from_ref(&tiny), Baseline::None);
+    assert_eq!(outcome.gaps.iter().filter(|gap| gap.required).count(), 0, "{:?}", outcome.gaps);
+    assert_eq!(outcome.conclusion.verdict, Verdict::NoEvidenceFound);
+
+    // A changed package of the same name takes the place of the true one, in the database too.
+    fs::write(root.join("usr/bin/tiny-changed"), "changed by somebody").unwrap();
+    fs::set_permissions(root.join("usr/bin/tiny-setid"), fs::Permissions::from_mode(0o4755)).unwrap();
+    let spec = dir.path().join("tiny.spec");
+    let text = fs::read_to_string(&spec)
+        .unwrap()
+        .replace("echo $n > %{buildroot}/usr/bin/", "echo x$n > %{buildroot}/usr/bin/");
+    fs::write(&spec, text).unwrap();
+    let top = format!("_topdir {}", dir.path().join("forged").display());
+    let mut build = Command::new("rpmbuild");
+    build.env("HOME", dir.path()).args(["--quiet", "--define", &top, "-bb"]).arg(&spec);
+    assert!(build.output().unwrap().status.success());
+    let forged = dir.path().join("forged/RPMS/noarch/tiny-1.0-1.noarch.rpm");
+    let done = rpm(&root, &["-U", "--force", "--nodeps", "--noscripts", forged.to_str().unwrap()]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(peer(&root), BTreeSet::new());
+    let outcome = run(&root, &[tiny], Baseline::None);
+    let names = ["changed", "gone", "other", "same", "setid"];
+    let expected = names.map(|name| format!("file-modified /usr/bin/tiny-{name}"));
+    assert_eq!(ours(&outcome), BTreeSet::from(expected));
 }
 
 #[test]

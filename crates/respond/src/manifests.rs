@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Cursor, Read as _};
 use std::path::{Path, PathBuf};
 
-use check::manifest::deb;
+use check::manifest::package;
 use check::manifest::signature::{PublicKey, Refused};
 use check::manifest::{Manifest, Operator};
 use directive::problem::Problems;
@@ -88,7 +88,7 @@ pub enum Error {
         /// As the operator named it.
         name: String,
         /// What is wrong with it.
-        source: deb::Error,
+        source: package::Error,
     },
 }
 
@@ -119,7 +119,7 @@ pub fn read(
     if path.is_dir() {
         return reader.folder(path, name);
     }
-    if deb::is_named(path.as_os_str().as_encoded_bytes()) {
+    if package::is_named(path.as_os_str().as_encoded_bytes()) {
         let (manifest, line) = reader.package(path, name)?;
         return Ok(Read { manifests: vec![manifest], bytes: line.into_bytes(), is_signed: reader.is_unasked(path) });
     }
@@ -152,7 +152,7 @@ impl Reader<'_> {
         let mut files = Vec::new();
         for entry in std::fs::read_dir(path).map_err(failed)? {
             let file = entry.map_err(failed)?.path();
-            if deb::is_named(file.as_os_str().as_encoded_bytes()) {
+            if package::is_named(file.as_os_str().as_encoded_bytes()) {
                 files.push(file);
             }
             if files.len() > PACKAGES {
@@ -160,7 +160,7 @@ impl Reader<'_> {
             }
         }
         if files.is_empty() {
-            return Err(refused("no file in it ends in .deb".into()));
+            return Err(refused("no file in it ends in .deb or .rpm".into()));
         }
         files.sort();
         let mut read = Read::default();
@@ -190,7 +190,7 @@ impl Reader<'_> {
                 (Box::new(File::open(path).map_err(failed)?), hex(&hash.finalize()))
             }
         };
-        let manifest = deb::read(name, stream, &deb::Limits::default(), self.progress)
+        let manifest = package::read(name, stream, self.progress)
             .map_err(|source| Error::Package { name: name.to_owned(), source })?;
         Ok((manifest, format!("{sha256}  {}\n", directive::text::escape(name))))
     }

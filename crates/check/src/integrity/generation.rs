@@ -14,8 +14,8 @@ use directive::text::Text;
 use evidence::Source;
 
 use super::sight::is_below;
-use crate::dpkg::Selection;
 use crate::manifest::{Manifest, Operator};
+use crate::selection::Selection;
 use crate::version;
 
 /// Volumes of a disk image that may hold a generation. A disk has some; a crafted one has thousands.

@@ -134,7 +134,7 @@ impl Seen<'_> {
         let is_hidden = |path: &[u8]| trees.iter().any(|tree| is_below(path, tree));
         let mut left_out = 0_u64;
         let mut is_left_out = |path: &[u8], is_told: bool| {
-            let excluded = self.database.filters.exclude(path);
+            let excluded = self.database.filters.exclude(path) || self.database.left_out.contains(path);
             left_out += u64::from(excluded && is_told);
             excluded
         };
@@ -155,8 +155,8 @@ impl Seen<'_> {
         }
         if left_out > 0 {
             let why = format!(
-                "dpkg was told on the instance not to unpack {left_out} files and links of its packages \
-                 (`path-exclude`); they are not there, and nobody but the instance says why"
+                "{left_out} files and links of packages were not to be unpacked, as the instance's own records say; \
+                 they are not there, and nobody else says why"
             );
             gaps.push(Gap { code: "files-left-out".into(), path: None, place: None, why, required: false });
         }

@@ -15,6 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use directive::progress::Progress;
 use evidence::{Entry, Kind, Meta, Obstacle, Source, Visitor, Wants};
 
+use super::package::{Package, System};
 use super::{Line, Manifest, Operator, Owner};
 
 /// How much of one package is read.
@@ -56,21 +57,6 @@ pub enum Error {
     Damaged(String),
 }
 
-/// Which package a manifest is of.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Package {
-    pub(crate) name: String,
-    pub(crate) version: String,
-    pub(crate) architecture: String,
-    /// Several architectures of it can be installed at once, so that dpkg names its files by architecture.
-    same: bool,
-}
-
-/// Whether a file is named as packages are.
-pub fn is_named(name: &[u8]) -> bool {
-    name.ends_with(b".deb") || name.ends_with(b".udeb")
-}
-
 /// Reads a package. The caller answers for its origin.
 ///
 /// # Errors
@@ -102,7 +88,7 @@ pub fn read(
         let conffile = conffiles.contains(&file.path);
         lines.lines.push(Line { conffile, ..file });
     }
-    Ok(Manifest::of_package(name, package, (lines.lines, listed.links)))
+    Ok(Manifest::of_package(name, package, lines.lines, listed.links))
 }
 
 fn bounds(limits: &Limits) -> evidence::Limits {
@@ -191,13 +177,14 @@ fn control_files(
     let text =
         |path: &[u8]| source.read_small(path, limits.text_bytes).map_err(|error| Error::Damaged(format!("{error}")));
     let control = text(b"/control")?.ok_or(Error::Form("it has no file `control`"))?;
-    let package = package(&control).ok_or(Error::Form("its file `control` names no package"))?;
+    let (package, is_same) = package(&control).ok_or(Error::Form("its file `control` names no package"))?;
     let conffiles = text(b"/conffiles")?.unwrap_or_default();
     let conffiles = conffiles.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let conffiles = conffiles.filter_map(|line| evidence::normalise(line).ok()).collect();
     // dpkg keeps everything but `control` as it is.
     let kept = Listed::walk(source.as_ref(), progress)?.files.into_iter().filter(|file| file.path != b"/control");
-    let prefix = match package.same {
+    // Several architectures of it can be installed at once: then dpkg names its files by architecture.
+    let prefix = match is_same {
         true => format!("/var/lib/dpkg/info/{}:{}.", package.name, package.architecture),
         false => format!("/var/lib/dpkg/info/{}.", package.name),
     };
@@ -205,9 +192,11 @@ fn control_files(
     Ok((package, Control { lines, conffiles }))
 }
 
-/// The fields that tell which package it is. Source: `deb-control(5)`, Debian Policy 5.6.
-fn package(control: &[u8]) -> Option<Package> {
-    let mut package = Package::default();
+/// Which package it is, and whether it has `Multi-Arch: same`. Source: `deb-control(5)`, Debian Policy 5.6.
+fn package(control: &[u8]) -> Option<(Package, bool)> {
+    let fresh = String::new;
+    let mut package = Package { system: System::Dpkg, name: fresh(), version: fresh(), architecture: fresh() };
+    let mut is_same = false;
     for line in control.split(|byte| *byte == b'\n') {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
         let value = std::str::from_utf8(line[colon + 1..].trim_ascii()).ok();
@@ -216,12 +205,12 @@ fn package(control: &[u8]) -> Option<Package> {
             b"package" => package.name = value?.to_owned(),
             b"version" => package.version = value?.to_owned(),
             b"architecture" => package.architecture = value?.to_owned(),
-            b"multi-arch" => package.same = value == Some("same"),
+            b"multi-arch" => is_same = value == Some("same"),
             _ => {}
         }
     }
     let is_whole = [&package.name, &package.version, &package.architecture].iter().all(|field| !field.is_empty());
-    is_whole.then_some(package)
+    is_whole.then_some((package, is_same))
 }
 
 /// Files and links of an archive, with the first thing that could not be read.
@@ -319,8 +308,9 @@ mod tests {
     fn a_package_whose_name_climbs_is_none() {
         assert_eq!(package(b"Package: ../../etc\nVersion: 1\nArchitecture: all\n"), None);
         assert_eq!(package(b"Package: a b\nVersion: 1\nArchitecture: all\n"), None);
-        let found = package(b"Package: a\nVersion: 1:2-3\nArchitecture: amd64\nMulti-Arch: same\n").unwrap();
-        assert!(found.same && found.version == "1:2-3");
+        let text = b"Package: a\nVersion: 1:2-3\nArchitecture: amd64\nMulti-Arch: same\n";
+        let (found, is_same) = package(text).unwrap();
+        assert!(is_same && found.version == "1:2-3");
     }
 
     proptest::proptest! {

@@ -28,34 +28,35 @@ const DIGEST_KIND: u32 = 5011;
 
 /// A package, with what it says of its files.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Package {
-    pub(super) name: String,
-    /// Version, release and architecture as rpm prints them.
-    pub(super) version: String,
-    pub(super) files: Vec<File>,
+pub(crate) struct Package {
+    pub(crate) name: String,
+    /// Version and release, as rpm prints them.
+    pub(crate) version: String,
+    pub(crate) architecture: String,
+    pub(crate) files: Vec<File>,
 }
 
 /// One file, folder or link of a package.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct File {
-    pub(super) path: Vec<u8>,
+pub(crate) struct File {
+    pub(crate) path: Vec<u8>,
     /// With the bits that tell what it is.
-    pub(super) mode: u32,
-    pub(super) user: Vec<u8>,
-    pub(super) group: Vec<u8>,
-    pub(super) digest: Option<Digest>,
+    pub(crate) mode: u32,
+    pub(crate) user: Vec<u8>,
+    pub(crate) group: Vec<u8>,
+    pub(crate) digest: Option<Digest>,
     /// Where a link points.
-    pub(super) target: Vec<u8>,
-    pub(super) flags: u32,
+    pub(crate) target: Vec<u8>,
+    pub(crate) flags: u32,
     /// What the packager wants to be verified; all bits if it says nothing.
-    pub(super) verify: u32,
+    pub(crate) verify: u32,
     /// Whether it was installed at all, and not replaced by another package.
-    pub(super) is_there: bool,
+    pub(crate) is_there: bool,
 }
 
 /// The digest of a file as far as its kind is one that is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Digest {
+pub(crate) enum Digest {
     Sha256([u8; 32]),
     Sha1([u8; 20]),
     Md5([u8; 16]),
@@ -70,15 +71,16 @@ struct Header<'a> {
 }
 
 /// Reads a header as the database holds it: without magic bytes before it.
-pub(super) fn parse(bytes: &[u8]) -> Option<Package> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<Package> {
     let (count, length) = (be32(bytes, 0)? as usize, be32(bytes, 4)? as usize);
     let (entries, heap) = bytes.get(8..)?.split_at_checked(count.checked_mul(16)?)?;
     let header = Header { entries, heap: heap.get(..length)? };
     let text = |tag| Some(String::from_utf8_lossy(header.strings(tag)?.first()?).into_owned());
     let name = text(NAME)?;
     let version = [text(VERSION)?, text(RELEASE)?].join("-");
-    let version = text(ARCH).map_or(version.clone(), |arch| format!("{version}.{arch}"));
-    Some(Package { name, version, files: header.files()? })
+    // A key that rpm trusts stands among the packages, and has no architecture.
+    let architecture = text(ARCH).unwrap_or_default();
+    Some(Package { name, version, architecture, files: header.files()? })
 }
 
 impl<'a> Header<'a> {

@@ -78,7 +78,7 @@ fn a_folder_without_packages_and_a_damaged_package_end_the_check() {
         assert!(stderr(&output).contains(words), "{words}: {}", stderr(&output));
         assert!(output.stdout.is_empty());
     };
-    refused("root", "no file in it ends in .deb");
+    refused("root", "no file in it ends in .deb or .rpm");
     let package = dir.path().join("debs/web_1.0-1_all.deb");
     let bytes = fs::read(&package).unwrap();
     fs::write(&package, &bytes[..bytes.len() - 30]).unwrap();
