@@ -10,6 +10,7 @@
 mod generation;
 mod history;
 mod index;
+mod made;
 mod previous;
 mod rules;
 mod sight;
@@ -24,18 +25,21 @@ use directive::record::{Account, Conclusion, Coverage, Finding, Gap, Moment, Wit
 use evidence::Source;
 use evidence::live::Running;
 
-use crate::dpkg::Database;
+use crate::database::Database;
 use crate::hunt::Hunt;
 use crate::hunt::files::{Closing, Files};
 use crate::hunt::logs::Told;
 use crate::live;
+use crate::manifest::package::System;
 use crate::manifest::{Manifest, Operator, found};
+use crate::selection::Selection;
 use crate::version;
 use generation::Generations;
 use index::Index;
+use made::Made;
 use previous::Previous;
 use rules::Rules;
-use sight::{Complete, Sight};
+use sight::{Complete, Extent, Known, Sight};
 pub(crate) use sight::{KEPT, about, bare, is_below};
 pub(crate) use weigh::describe;
 
@@ -65,15 +69,19 @@ pub struct Request<'a> {
     pub progress: &'a dyn Progress,
 }
 
-/// A manifest that the instance itself brings.
+/// A package database that the instance itself brings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Baseline {
     /// None.
     #[default]
     None,
-    /// Debian's package database.
+    /// The database of dpkg: Debian, Ubuntu.
     Dpkg,
+    /// The database of rpm: Fedora, Red Hat, SUSE.
+    Rpm,
+    /// The database of apk: Alpine.
+    Apk,
 }
 
 /// What a check found.
@@ -125,22 +133,35 @@ pub fn check(request: &Request<'_>) -> Result<Outcome, Error> {
     let manifests: Vec<Manifest<Operator>> =
         found.manifest.map(|own| request.manifests.iter().cloned().chain([own]).collect()).unwrap_or_default();
     let request = &Request { manifests: if manifests.is_empty() { request.manifests } else { &manifests }, ..*request };
-    let mut database = match request.baseline {
-        Baseline::None => Database::default(),
-        Baseline::Dpkg => Database::read(source),
-    };
+    let packages = request.manifests.iter().filter_map(|manifest| manifest.package.as_ref());
+    let mut brought: Vec<System> = packages.map(|package| package.system).collect();
+    brought.sort_unstable();
+    brought.dedup();
+    let mut database = Database::read(source, request.baseline, &brought);
     gaps.append(&mut database.gaps);
-    let generations = Generations::find(source, request.product, request.manifests, &mut gaps);
+    let selection = Selection::new(request.manifests, &database, &mut gaps);
+    gaps.extend(request.manifests.iter().flat_map(Manifest::gaps));
+    let generations = Generations::find(source, request.product, request.manifests, &selection, &mut gaps);
     let mut index = Index::new(source, request.manifests, &database, &generations, request.clause);
     index.complaints.extend(found.findings);
     request.progress.expect(index.len() as u64);
 
     let product_rules = request.product.map_or(&[][..], |product| &product.integrity.metadata);
-    let rules = Rules::new(source, product_rules, database.overrides.clone());
-    let complete = Complete::new(source, request.product, &index, &generations, request.baseline);
+    let of_debian = brought.contains(&System::Dpkg) || request.baseline == Baseline::Dpkg;
+    let rules = Rules::new(source, product_rules, database.overrides.clone(), of_debian);
+    let made = Made::new();
+    let has_lists = request.manifests.iter().any(|manifest| manifest.package.is_none());
+    let extent = match request.baseline {
+        _ if selection.is_whole => Extent::Packages(&made),
+        Baseline::None if has_lists || brought.is_empty() => Extent::Lists,
+        _ => Extent::Part,
+    };
+    let complete = Complete::new(request, &index, &generations, extent);
     let previous = Previous::new(request.previous);
     let (files, jobs) = request.hunt.map(|hunt| Files::new(hunt, source, request.clause)).unzip();
-    let sight = Sight::new(&index, &generations, &rules, &complete, &previous, files.as_ref(), request);
+    let known =
+        Known { index: &index, generations: &generations, rules: &rules, complete: &complete, previous: &previous };
+    let sight = Sight::new(known, files.as_ref(), request);
     std::thread::scope(|scope| {
         let _closing = files.as_ref().map(Closing);
         if let (Some(files), Some(jobs)) = (&files, &jobs) {

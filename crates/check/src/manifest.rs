@@ -6,16 +6,21 @@
 //! only [`Operator`] claims make a [`Vouched`].
 //! Source: design, idea 3 "Never ask the suspect".
 
+mod aide;
 pub mod compose;
+pub mod deb;
 pub mod difference;
 pub(crate) mod found;
 mod list;
 mod mtree;
+pub mod package;
+pub mod rpm;
 pub mod signature;
 
 use std::marker::PhantomData;
 
 use directive::problem::Problems;
+use directive::record::Gap;
 use evidence::Digests;
 pub(crate) use list::hex;
 
@@ -35,6 +40,14 @@ pub struct Manifest<Origin> {
     /// The version of the product whose files are listed, where the list says so.
     pub version: Option<String>,
     pub(crate) lines: Vec<Line>,
+    /// Symbolic links that are listed, and where they point.
+    pub(crate) links: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Files that are listed without a digest that vouches.
+    pub(crate) bare: Vec<Vec<u8>>,
+    /// Of those, how many have a digest of another kind.
+    weak: u64,
+    /// The package whose files are listed, where it is one.
+    pub(crate) package: Option<package::Package>,
     origin: PhantomData<Origin>,
 }
 
@@ -44,11 +57,35 @@ pub(crate) struct Line {
     /// Absolute from the evidence root, as written: links are not resolved yet.
     pub(crate) path: Vec<u8>,
     pub(crate) sha256: [u8; 32],
+    /// A configuration file, which the administrator is expected to change.
+    pub(crate) conffile: bool,
+    /// Whose it is and what it may do, where the list says so.
+    pub(crate) owner: Option<Owner>,
+}
+
+impl Line {
+    pub(crate) fn new(path: Vec<u8>, sha256: [u8; 32]) -> Self {
+        Self { path, sha256, conffile: false, owner: None }
+    }
+}
+
+/// Owner and mode that somebody lists for a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// `None` if it may change.
+    pub(crate) mode: Option<u32>,
+    /// `None` if the evidence does not know the name.
+    pub(crate) uid: Option<u32>,
+    /// `None` if the evidence does not know the name.
+    pub(crate) gid: Option<u32>,
+    /// Whether any difference tells something, or only one that gives more rights: scripts of Debian's
+    /// packages change modes after unpacking, those of others must say so in the package.
+    pub(crate) exact: bool,
 }
 
 impl Manifest<Operator> {
-    /// Reads a list that was made elsewhere: the output of `sha256sum`, a BSD `mtree` specification, or the
-    /// appliance's own format (`<path> <sha256> b`). The caller answers for its origin.
+    /// Reads a list that was made elsewhere: the output of `sha256sum`, a BSD `mtree` specification, a database
+    /// of AIDE, or the appliance's own format (`<path> <sha256> b`). The caller answers for its origin.
     ///
     /// Relative paths are taken from the evidence root. The format is told from the first line. A comment
     /// `# version: 9.1R11.4` before it says whose files are listed.
@@ -58,9 +95,25 @@ impl Manifest<Operator> {
     /// [`Problems`] with file, line and caret if a line is not of that format, a path climbs with
     /// `..`, a path is listed twice with different digests, or a limit is met.
     pub fn from_operator(name: &str, bytes: &[u8]) -> Result<Self, Problems> {
-        let version = list::version(bytes);
+        let unpacked = aide::unpacked(name, bytes)?;
+        let bytes = unpacked.as_deref().unwrap_or(bytes);
+        if aide::is(bytes) {
+            let aide::Listed { lines, links, bare, weak } = aide::parse(name, bytes)?;
+            return Ok(Self { links, bare, weak, ..Self::of_lines(name, lines) });
+        }
         let lines = if mtree::is(bytes) { mtree::parse(name, bytes)? } else { list::parse(name, bytes)? };
-        Ok(Self { name: name.to_owned(), version, lines, origin: PhantomData })
+        Ok(Self { version: list::version(bytes), ..Self::of_lines(name, lines) })
+    }
+
+    fn of_lines(name: &str, lines: Vec<Line>) -> Self {
+        let (links, bare) = (Vec::new(), Vec::new());
+        let name = name.to_owned();
+        Self { name, version: None, lines, links, bare, weak: 0, package: None, origin: PhantomData }
+    }
+
+    /// What a package ships, read from the package itself.
+    fn of_package(name: &str, package: package::Package, lines: Vec<Line>, links: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
+        Self { links, package: Some(package), ..Self::of_lines(name, lines) }
     }
 }
 
@@ -94,6 +147,18 @@ impl<Origin> Manifest<Origin> {
         self.lines.len()
     }
 
+    /// What the list cannot vouch for although it names it.
+    pub(crate) fn gaps(&self) -> impl Iterator<Item = Gap> {
+        let others = self.bare.len() as u64 - self.weak;
+        let gap = |count: u64, what: &str, required| {
+            let why = format!("{} lists {count} files with {what}: what is in them is not known", self.name);
+            Gap { code: "manifest-weak".into(), path: None, place: None, why, required }
+        };
+        let weak = (self.weak > 0).then(|| gap(self.weak, "a digest of another kind than SHA-256", true));
+        let none = (others > 0).then(|| gap(others, "no digest", false));
+        weak.into_iter().chain(none)
+    }
+
     /// Whether nothing is listed.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
@@ -104,6 +169,7 @@ impl<Origin> Manifest<Origin> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Digest {
     Sha256([u8; 32]),
+    Sha1([u8; 20]),
     Md5([u8; 16]),
 }
 
@@ -111,7 +177,17 @@ impl Digest {
     fn holds(&self, digests: &Digests) -> bool {
         match self {
             Self::Sha256(expected) => digests.sha256 == *expected,
+            Self::Sha1(expected) => digests.sha1 == Some(*expected),
             Self::Md5(expected) => digests.md5 == Some(*expected),
+        }
+    }
+
+    /// Its name, for people.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Sha256(_) => "SHA-256",
+            Self::Sha1(_) => "SHA-1",
+            Self::Md5(_) => "MD5",
         }
     }
 }
@@ -124,6 +200,7 @@ pub(crate) struct Claim<Origin> {
     pub(crate) by: u32,
     /// A configuration file, which the administrator is expected to change.
     pub(crate) conffile: bool,
+    pub(crate) owner: Option<Owner>,
     origin: PhantomData<Origin>,
 }
 
@@ -135,7 +212,8 @@ impl<Origin> Claim<Origin> {
 
 impl Claim<Operator> {
     pub(crate) fn of_line(line: &Line, by: u32) -> Self {
-        Self { digest: Digest::Sha256(line.sha256), by, conffile: false, origin: PhantomData }
+        let (conffile, owner) = (line.conffile, line.owner);
+        Self { digest: Digest::Sha256(line.sha256), by, conffile, owner, origin: PhantomData }
     }
 
     /// The proof that a trusted list has this very digest for this very path.
@@ -145,8 +223,13 @@ impl Claim<Operator> {
 }
 
 impl Claim<Instance> {
-    pub(crate) fn of_package(md5: [u8; 16], by: u32, conffile: bool) -> Self {
-        Self { digest: Digest::Md5(md5), by, conffile, origin: PhantomData }
+    pub(crate) fn of_package(digest: Digest, by: u32, conffile: bool) -> Self {
+        Self { digest, by, conffile, owner: None, origin: PhantomData }
+    }
+
+    /// The same, with owner and mode.
+    pub(crate) fn with_owner(self, owner: Owner) -> Self {
+        Self { owner: Some(owner), ..self }
     }
 }
 

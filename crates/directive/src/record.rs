@@ -223,7 +223,10 @@ pub struct Coverage {
     pub hunted: u64,
     /// Files that no manifest lists.
     pub unlisted: u64,
-    /// Of those, how many can be executed.
+    /// Of those, how many are such as the distribution makes itself after unpacking; nobody vouches for them.
+    #[serde(default)]
+    pub explained: u64,
+    /// Of the unlisted ones, how many can be executed.
     pub unlisted_executables: u64,
     /// Things that could not be read.
     pub unseen: u64,

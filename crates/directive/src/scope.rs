@@ -47,8 +47,11 @@ pub struct Declared {
     pub addresses: Vec<SocketAddr>,
     /// Where its evidence lies: any SOURCE of `check`, relative to the scope file.
     pub evidence: Option<String>,
-    /// What the vendor shipped: manifest files from outside the instance, relative to the scope file.
+    /// What the vendor shipped: manifest files, packages or folders of packages from outside the instance,
+    /// relative to the scope file.
     pub manifests: Vec<String>,
+    /// The public key that each of them must be signed with, in a file beside it; relative to the scope file.
+    pub manifest_key: Option<String>,
     /// What opens its evidence, where that takes more than its name.
     pub access: Access,
     /// Who answers for it.
@@ -143,6 +146,13 @@ impl Scope {
                     );
                 }
             }
+            if let (Some(key), None) = (&raw.manifest_key, &raw.manifest) {
+                at(
+                    key.span(),
+                    "there is no manifest that this key could have signed".into(),
+                    "name the manifest, or take the key out",
+                );
+            }
             if let Some(host) = raw.evidence.as_ref().filter(|text| is_excluded_host(text.get_ref(), &exclude)) {
                 at(
                     host.span(),
@@ -160,6 +170,7 @@ impl Scope {
                     known_hosts: raw.known_hosts,
                     identity: raw.identity,
                 },
+                manifest_key: raw.manifest_key.map(Spanned::into_inner),
                 manifests: raw.manifest.map(OneOrMany::into_vec).unwrap_or_default(),
                 owner: raw.owner.unwrap_or_default(),
                 facts: raw.facts,
@@ -297,6 +308,7 @@ struct RawInstance {
     addresses: Vec<Spanned<String>>,
     evidence: Option<Spanned<String>>,
     manifest: Option<OneOrMany>,
+    manifest_key: Option<Spanned<String>>,
     key_file: Option<OneOrMany>,
     backing: Option<OneOrMany>,
     known_hosts: Option<String>,
@@ -429,6 +441,14 @@ mod tests {
                 "excluded by this scope",
             );
         }
+    }
+
+    #[test]
+    fn a_key_for_no_manifest_is_refused() {
+        refuses(
+            "organisation = \"A\"\n[[instance]]\nname = \"a\"\nmanifest-key = \"release.pub\"",
+            "no manifest that this key",
+        );
     }
 
     #[test]

@@ -131,6 +131,7 @@ fn coverage() -> Coverage {
         consistent: 0,
         hunted: 0,
         unlisted: 7,
+        explained: 1,
         unlisted_executables: 1,
         unseen: 1,
         by_folder: vec![folder],

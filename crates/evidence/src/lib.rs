@@ -34,4 +34,4 @@ pub use limits::Limits;
 pub use meta::{Kind, Meta, Time, Xattr};
 pub use path::{PathError, normalise};
 pub use source::{Digests, Entry, Hides, Nature, Obstacle, ObstacleKind, ReadError, Source, Visitor, Wants};
-pub use spec::{Options, SourceSpec, SpecError, of_filesystem, open, passing_tar};
+pub use spec::{Options, SourceSpec, SpecError, of_filesystem, open, packed_tar, passing_tar, tar_in_memory};

@@ -113,6 +113,12 @@ impl Wants {
         Self { content: bytes, ..self }
     }
 
+    /// The same, and MD5 if `wanted`.
+    #[must_use]
+    pub fn with_md5(self, wanted: bool) -> Self {
+        Self { md5: wanted, ..self }
+    }
+
     /// The same, and SHA-1 if `wanted`.
     #[must_use]
     pub fn with_sha1(self, wanted: bool) -> Self {

@@ -249,6 +249,35 @@ pub fn passing_tar(
     Ok(Box::new(Archive::passing(name, again, limits, progress)?))
 }
 
+/// Reads a tar stream that comes by once, packed with gzip, xz, zstd or not at all, such as one inside a
+/// package. Only SHA-256 is known of its files.
+///
+/// # Errors
+///
+/// [`Error`] if nothing in it can be read, or somebody asked to stop.
+pub fn packed_tar(
+    name: &str,
+    stream: Box<dyn std::io::Read + Send>,
+    limits: Limits,
+    progress: &dyn Progress,
+) -> Result<Box<dyn Source>, Error> {
+    Ok(Box::new(Archive::packed(name, stream, limits, progress)?))
+}
+
+/// Reads a small tar that was read into memory, packed with gzip, xz, zstd or not at all.
+///
+/// # Errors
+///
+/// [`Error`] if nothing in it can be read, or somebody asked to stop.
+pub fn tar_in_memory(
+    name: &str,
+    bytes: Vec<u8>,
+    limits: Limits,
+    progress: &dyn Progress,
+) -> Result<Box<dyn Source>, Error> {
+    Ok(Box::new(Archive::in_memory(name, bytes, limits, progress)?))
+}
+
 /// The files of a file system that somebody else opened, such as that of a host over SSH.
 pub fn of_filesystem(
     name: &str,

@@ -104,6 +104,9 @@ pub(crate) fn coverage(coverage: &Coverage) -> String {
             thousands(coverage.unlisted_programs.max(coverage.unlisted_executables))
         ));
     }
+    if coverage.explained > 0 {
+        parts.push(format!("{} of them such as the distribution makes itself", thousands(coverage.explained)));
+    }
     parts.push(format!("{} not seen", thousands(coverage.unseen)));
     parts.join("; ")
 }

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 
 use check::manifest::{Manifest, Operator};
 use directive::problem::Problems;
-use directive::progress::Progress;
+use directive::progress::{Progress, Unwatched};
 use directive::record::hex;
 use directive::scope::{Declared, Scope};
 use evidence::{Source, SourceSpec, SpecError};
 use sha2::{Digest as _, Sha256};
+
+use crate::manifests;
 
 /// What the operator gave, checked.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub struct Inputs {
 pub struct Given {
     /// What they list.
     pub manifests: Vec<Manifest<Operator>>,
-    /// Their bytes, kept in the case.
+    /// Their bytes, kept in the case; of packages, a list of their digests.
     pub bytes: Vec<Vec<u8>>,
 }
 
@@ -46,23 +48,13 @@ pub enum Error {
         /// Every mistake with its place.
         source: Problems,
     },
-    /// A manifest could not be read.
-    #[error("cannot read the manifest {path:?} of {instance}")]
-    ReadManifest {
-        /// The instance.
-        instance: String,
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// A manifest is not one.
+    /// A manifest, its key or its signature cannot be used.
     #[error("the manifest of {instance} cannot be used")]
     Manifest {
         /// The instance.
         instance: String,
         /// What is wrong with it.
-        source: Problems,
+        source: crate::manifests::Error,
     },
     /// Evidence could not be opened.
     #[error("cannot open the evidence of {instance}")]
@@ -94,10 +86,15 @@ impl Inputs {
                 inputs.is_there(declared)?;
             }
             let mut given = Given::default();
+            let failed = |source| Error::Manifest { instance: declared.name.clone(), source };
+            let key = declared.manifest_key.as_ref().map(|name| manifests::key(&inputs.base.join(name), name));
+            let key = key.transpose().map_err(failed)?;
             for name in &declared.manifests {
-                let (manifest, bytes) = manifest(&inputs.base, declared, name, &read)?;
-                given.manifests.push(manifest);
-                given.bytes.push(bytes);
+                // By its name in the scope: a record must not hold a path of this machine.
+                let found = manifests::read(&inputs.base.join(name), name, key.as_ref(), &read, &Unwatched);
+                let found = found.map_err(failed)?;
+                given.manifests.extend(found.manifests);
+                given.bytes.push(found.bytes);
             }
             inputs.manifests.insert(declared.name.clone(), given);
         }
@@ -137,20 +134,4 @@ impl Inputs {
     pub fn scope_sha256(&self) -> String {
         hex(&Sha256::digest(&self.scope_bytes))
     }
-}
-
-fn manifest(
-    base: &Path,
-    declared: &Declared,
-    name: &str,
-    read: &impl Fn(&Path) -> std::io::Result<Vec<u8>>,
-) -> Result<(Manifest<Operator>, Vec<u8>), Error> {
-    let path = base.join(name);
-    let instance = || declared.name.clone();
-    let bytes =
-        read(&path).map_err(|source| Error::ReadManifest { instance: instance(), path: path.clone(), source })?;
-    // By its name in the scope: a record must not hold a path of this machine.
-    let manifest =
-        Manifest::from_operator(name, &bytes).map_err(|source| Error::Manifest { instance: instance(), source })?;
-    Ok((manifest, bytes))
 }

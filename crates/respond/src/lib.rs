@@ -6,6 +6,7 @@
 //! Never holds state that is not in the case; never reads a clock.
 
 mod inputs;
+pub mod manifests;
 mod open;
 mod rooms;
 mod run;

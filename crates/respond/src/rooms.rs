@@ -12,7 +12,6 @@ use directive::scope::Declared;
 use directive::state::State;
 use discover::recog::load_all;
 use discover::{Known, Limits};
-use evidence::Source;
 
 use crate::inputs::Inputs;
 
@@ -103,7 +102,8 @@ pub(crate) fn check(
     let outcome = check::integrity::check(&Request {
         source: source.as_ref(),
         manifests,
-        baseline: baseline(source.as_ref()),
+        // It comes from the suspect: a baseline to compare with, which never vouches for a file.
+        baseline: Baseline::of(source.as_ref()),
         product: Some(&pack.product),
         clause: Some(clause),
         previous,
@@ -144,15 +144,6 @@ fn evidence_state(state: &State, name: &str) -> InstanceState {
     match state.instances.get(name).map(|known| known.instance.state) {
         None | Some(InstanceState::Declared) => InstanceState::EvidenceOnly,
         Some(asked) => asked,
-    }
-}
-
-/// The package database, where the instance has one: it comes from the suspect, so it is a
-/// baseline to compare with and never vouches for a file.
-fn baseline(source: &dyn Source) -> Baseline {
-    match source.canonical_file(b"/var/lib/dpkg/status") {
-        Some(_) => Baseline::Dpkg,
-        None => Baseline::None,
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use directive::record::Gap;
 use evidence::Source;
 
-use super::read;
+use crate::database::{ids, read};
 use crate::glob;
 
 /// Where a file went instead, and for whose sake.
@@ -70,16 +70,6 @@ fn override_of(
     let mode = u32::from_str_radix(std::str::from_utf8(mode).ok()?, 8).ok()?;
     let path = evidence::normalise(path).ok()?;
     Some((path, Override { uid: id(user, users), gid: id(group, groups), mode: mode & 0o7777 }))
-}
-
-/// Names and numbers of `passwd` or `group`: the first and the third field of each line.
-fn ids(bytes: &[u8]) -> HashMap<Vec<u8>, u32> {
-    let line = |line: &[u8]| {
-        let mut fields = line.split(|byte| *byte == b':');
-        let (name, number) = (fields.next()?, fields.nth(1)?);
-        Some((name.to_vec(), std::str::from_utf8(number).ok()?.parse().ok()?))
-    };
-    bytes.split(|byte| *byte == b'\n').filter_map(line).collect()
 }
 
 /// Paths that dpkg was told to leave out, in the order in which it was told.

@@ -15,6 +15,7 @@ use evidence::Source;
 
 use super::sight::is_below;
 use crate::manifest::{Manifest, Operator};
+use crate::selection::Selection;
 use crate::version;
 
 /// Volumes of a disk image that may hold a generation. A disk has some; a crafted one has thousands.
@@ -42,10 +43,20 @@ impl Generation {
             name: self.name.clone(),
             folder: Text::new(folder),
             version: self.version.clone(),
-            manifests: self.manifests.iter().filter_map(|n| Some(manifests.get(*n)?.name.clone())).collect(),
+            manifests: names(self.manifests.iter().filter_map(|n| manifests.get(*n))),
             vouched,
         }
     }
+}
+
+/// The names of lists; packages are only counted, since a host has thousands.
+fn names<'m>(manifests: impl Iterator<Item = &'m Manifest<Operator>>) -> Vec<String> {
+    let (packages, lists): (Vec<_>, Vec<_>) = manifests.partition(|manifest| manifest.package.is_some());
+    let mut names: Vec<String> = lists.into_iter().map(|manifest| manifest.name.clone()).collect();
+    if !packages.is_empty() {
+        names.push(format!("packages: {}", packages.len()));
+    }
+    names
 }
 
 /// All installations, the one that runs first.
@@ -57,6 +68,7 @@ impl Generations {
         source: &dyn Source,
         product: Option<&Product>,
         manifests: &[Manifest<Operator>],
+        selection: &Selection,
         gaps: &mut Vec<Gap>,
     ) -> Self {
         let running = Generation {
@@ -71,7 +83,7 @@ impl Generations {
         }
         let several = all.len() > 1;
         for generation in &mut all {
-            generation.manifests = theirs(generation, manifests);
+            generation.manifests = theirs(generation, manifests, selection);
             if several && generation.manifests.is_empty() && !generation.folder.is_empty() {
                 gaps.push(without_manifest(generation));
             }
@@ -120,7 +132,7 @@ fn others(source: &dyn Source, product: &Product) -> Vec<Generation> {
 }
 
 /// The manifests of a generation: those of its version, and, for the one that runs, those that name none.
-fn theirs(generation: &Generation, manifests: &[Manifest<Operator>]) -> Vec<usize> {
+fn theirs(generation: &Generation, manifests: &[Manifest<Operator>], selection: &Selection) -> Vec<usize> {
     let is_theirs = |manifest: &Manifest<Operator>| match (&manifest.version, &generation.version) {
         (Some(listed), Some(installed)) => listed == installed,
         (Some(_), None) => false,
@@ -128,9 +140,10 @@ fn theirs(generation: &Generation, manifests: &[Manifest<Operator>]) -> Vec<usiz
     };
     let mut theirs: Vec<usize> =
         manifests.iter().enumerate().filter(|(_, manifest)| is_theirs(manifest)).map(|(n, _)| n).collect();
+    theirs.retain(|n| selection.uses(*n));
     // A version file that was changed or removed must not take the manifests away with it.
     if theirs.is_empty() && generation.folder.is_empty() {
-        theirs = (0..manifests.len()).collect();
+        theirs = (0..manifests.len()).filter(|n| selection.uses(*n)).collect();
     }
     theirs
 }

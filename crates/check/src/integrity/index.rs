@@ -4,16 +4,17 @@
 //! the index names every file as the walk will meet it. Lists from outside win over what the
 //! instance says of itself, and two lists from outside that contradict each other are a finding.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use directive::record::{Finding, Severity};
 use directive::text::Text;
-use evidence::{Digests, Source};
+use evidence::{Digests, Source, Wants};
 
 use super::generation::Generations;
-use crate::dpkg::Database;
-use crate::manifest::{Claim, Instance, Manifest, Operator, Vouched};
+use crate::database::Database;
+use crate::manifest::{Claim, Digest, Instance, Manifest, Operator, Owner, Vouched};
 
 /// Everything that is claimed about one path.
 #[derive(Default)]
@@ -65,16 +66,71 @@ impl Slot {
         self.elsewhere.iter().find(|claim| claim.holds(digests)).map(|claim| claim.by)
     }
 
-    /// Whether the digest that is claimed is an MD5.
-    pub(super) fn needs_md5(&self) -> bool {
-        self.operator.is_empty() && !self.own.is_empty()
+    /// The digests that are claimed.
+    pub(super) fn wants(&self) -> Wants {
+        let own = self.own.iter().filter(|_| self.operator.is_empty()).map(|claim| claim.digest);
+        own.fold(Wants::SHA256, |wants, digest| match digest {
+            Digest::Sha256(_) => wants,
+            Digest::Sha1(_) => wants.with_sha1(true),
+            Digest::Md5(_) => wants.with_md5(true),
+        })
     }
 
-    /// A configuration file, and nobody from outside lists it.
+    /// The name of the digest that is claimed.
+    pub(super) fn digest_name(&self) -> &'static str {
+        match (self.operator.first(), self.own.last()) {
+            (None, Some(claim)) => claim.digest.name(),
+            _ => "SHA-256",
+        }
+    }
+
+    /// A configuration file by the word of everybody who counts.
     pub(super) fn is_conffile(&self) -> bool {
-        self.operator.is_empty() && self.own.iter().any(|claim| claim.conffile)
+        match self.operator.as_slice() {
+            [] => self.own.iter().any(|claim| claim.conffile),
+            claims => claims.iter().all(|claim| claim.conffile),
+        }
     }
 
+    /// Owners and modes that those who count list for it; any of them will do.
+    pub(super) fn owners(&self) -> impl Iterator<Item = &Owner> {
+        let own = self.own.iter().filter(|_| self.operator.is_empty()).filter_map(|claim| claim.owner.as_ref());
+        self.operator.iter().filter_map(|claim| claim.owner.as_ref()).chain(own)
+    }
+
+    /// Whether the instance's own word is that this very link was installed: apk lists the digest of where a
+    /// link points like that of a file.
+    pub(super) fn is_link_to(&self, target: &[u8]) -> bool {
+        let is_it = |claim: &Claim<Instance>| match claim.digest {
+            Digest::Sha1(expected) => sha1(target) == expected,
+            _ => false,
+        };
+        self.operator.is_empty() && self.own.iter().any(is_it)
+    }
+
+    pub(super) fn mark_seen(&self) {
+        self.seen.store(true, Ordering::Relaxed);
+    }
+}
+
+fn sha1(bytes: &[u8]) -> [u8; 20] {
+    let mut out = [0; 20];
+    out.copy_from_slice(digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref());
+    out
+}
+
+/// A symbolic link that a package ships.
+pub(super) struct Link {
+    /// Where it points, as written in it; one of several where packages differ.
+    pub(super) targets: Vec<Vec<u8>>,
+    /// Who says so, for people.
+    pub(super) shipper: String,
+    /// Whether it comes from outside the instance.
+    pub(super) is_operators: bool,
+    seen: AtomicBool,
+}
+
+impl Link {
     pub(super) fn mark_seen(&self) {
         self.seen.store(true, Ordering::Relaxed);
     }
@@ -83,8 +139,13 @@ impl Slot {
 /// The claims of all manifests, by path.
 pub(super) struct Index {
     slots: HashMap<Vec<u8>, Slot>,
+    links: HashMap<Vec<u8>, Link>,
+    /// Files that a list names without a digest that vouches.
+    bare: HashSet<Vec<u8>>,
     manifests: Vec<String>,
     versions: Vec<Option<String>>,
+    /// The package that the manifest of that number is of.
+    shipped: Vec<Option<String>>,
     packages: Vec<String>,
     /// What is wrong with the lists themselves, such as contradictions between them.
     pub(super) complaints: Vec<Finding>,
@@ -101,8 +162,11 @@ impl Index {
         let lines: usize = manifests.iter().map(Manifest::len).sum();
         let mut index = Self {
             slots: HashMap::with_capacity(lines + database.claims.len()),
+            links: HashMap::new(),
+            bare: HashSet::new(),
             manifests: manifests.iter().map(|manifest| manifest.name.clone()).collect(),
             versions: manifests.iter().map(|manifest| manifest.version.clone()).collect(),
+            shipped: manifests.iter().map(|one| Some(one.package.as_ref()?.name.clone())).collect(),
             packages: database.packages.clone(),
             complaints: Vec::new(),
         };
@@ -114,8 +178,17 @@ impl Index {
                 if !is_theirs && (manifest.version.is_none() || generation.manifests.is_empty()) {
                     continue;
                 }
+                let moved = |path: &[u8]| match &manifest.package {
+                    Some(package) => database.place(path, &package.name),
+                    None => path.to_vec(),
+                };
+                for (path, target) in manifest.links.iter().filter(|_| is_theirs) {
+                    let shipper = format!("manifest {}", manifest.name);
+                    index.link_to(places.place(&generation.path(&moved(path))), target, shipper, true);
+                }
+                index.bare.extend(manifest.bare.iter().map(|path| places.place(&generation.path(path))));
                 for line in &manifest.lines {
-                    let place = places.place(&generation.path(&line.path));
+                    let place = places.place(&generation.path(&moved(&line.path)));
                     if is_theirs {
                         index.operator(place, Claim::of_line(line, by), clause);
                     } else {
@@ -127,12 +200,32 @@ impl Index {
         for (path, claim) in &database.claims {
             index.slots.entry(places.place(path)).or_default().own.push(claim.clone());
         }
+        for (path, target, by) in &database.links {
+            let package = database.packages.get(*by as usize).map_or("", String::as_str);
+            index.link_to(places.place(path), target, format!("package {package}"), false);
+        }
         index
+    }
+
+    fn link_to(&mut self, path: Vec<u8>, target: &[u8], shipper: String, is_operators: bool) {
+        let fresh = || Link { targets: Vec::new(), shipper, is_operators, seen: AtomicBool::new(false) };
+        let link = self.links.entry(path).or_insert_with(fresh);
+        // What comes from outside stands above what the instance says.
+        if link.is_operators == is_operators {
+            link.targets.push(target.to_vec());
+        }
     }
 
     fn operator(&mut self, path: Vec<u8>, claim: Claim<Operator>, clause: Option<&str>) {
         let slot = self.slots.entry(path.clone()).or_default();
-        if let Some(first) = slot.operator.first().filter(|first| first.digest != claim.digest) {
+        let package = |by: u32| self.shipped.get(by as usize).and_then(Option::as_deref);
+        // A package may take over the file of another; which of the two was unpacked last is not known.
+        let may_differ = |first: &Claim<Operator>| match (package(first.by), package(claim.by)) {
+            (Some(one), Some(other)) => one != other,
+            _ => false,
+        };
+        let other = slot.operator.iter().find(|first| first.digest != claim.digest && !may_differ(first));
+        if let Some(first) = other {
             let name = |by: u32| self.manifests.get(by as usize).map_or("", String::as_str);
             let (one, other) = (name(first.by), name(claim.by));
             self.complaints.push(Finding {
@@ -163,6 +256,30 @@ impl Index {
 
     pub(super) fn get(&self, path: &[u8]) -> Option<&Slot> {
         self.slots.get(path)
+    }
+
+    /// Whether a list names a file here, and not what is in it.
+    pub(super) fn is_bare(&self, path: &[u8]) -> bool {
+        self.bare.contains(path)
+    }
+
+    /// The link that a package ships at this path.
+    pub(super) fn link(&self, path: &[u8]) -> Option<&Link> {
+        self.links.get(path)
+    }
+
+    /// Links that the walk did not meet, sorted by path.
+    pub(super) fn unseen_links(&self) -> Vec<(&[u8], &Link)> {
+        let unseen = self.links.iter().filter(|(_, link)| !link.seen.load(Ordering::Relaxed));
+        let mut unseen: Vec<_> = unseen.map(|(path, link)| (path.as_slice(), link)).collect();
+        unseen.sort_unstable_by_key(|(path, _)| *path);
+        unseen
+    }
+
+    /// Whether a package of Debian lists the file, in its database or by itself.
+    pub(super) fn is_packaged(&self, slot: &Slot) -> bool {
+        let is_package = |claim: &Claim<Operator>| self.shipped.get(claim.by as usize).is_some_and(Option::is_some);
+        !slot.own.is_empty() || slot.operator.iter().any(is_package)
     }
 
     /// Whether some path is known only from the instance's own word.

@@ -15,6 +15,7 @@ use evidence::{Kind, Meta, Source};
 use super::sight::is_below;
 use crate::dpkg::Override;
 use crate::glob;
+use crate::manifest::Owner;
 
 const DEBIAN: &str = include_str!("../../data/debian.toml");
 
@@ -42,14 +43,21 @@ pub(super) struct Complaint {
 
 pub(super) struct Rules {
     product: Vec<MetadataRule>,
-    debian: Debian,
+    /// `None` where the instance is not held against packages of Debian.
+    debian: Option<Debian>,
     overrides: HashMap<Vec<u8>, Override>,
 }
 
 const SETID: u32 = 0o6000;
 
 impl Rules {
-    pub(super) fn new(source: &dyn Source, product: &[MetadataRule], overrides: HashMap<Vec<u8>, Override>) -> Self {
+    /// `of_debian`: whether Debian's own rules hold for files of packages.
+    pub(super) fn new(
+        source: &dyn Source,
+        product: &[MetadataRule],
+        overrides: HashMap<Vec<u8>, Override>,
+        of_debian: bool,
+    ) -> Self {
         let place = |path: &str| match source.canonical_file(path.as_bytes()).map(String::from_utf8) {
             Some(Ok(found)) if !found.is_empty() => found,
             _ => path.to_owned(),
@@ -61,7 +69,7 @@ impl Rules {
         };
         let overrides = overrides.into_iter().map(|(path, over)| (placed(path), over)).collect();
         // A test parses this very table; it cannot fail here.
-        let debian = toml::from_str(DEBIAN).expect("data/debian.toml is part of the program");
+        let debian = of_debian.then(|| toml::from_str(DEBIAN).expect("data/debian.toml is part of the program"));
         Self { product, debian, overrides }
     }
 
@@ -76,15 +84,25 @@ impl Rules {
 
     /// What Debian ships, for a file of a package.
     pub(super) fn package(&self, meta: &Meta) -> Option<Complaint> {
-        if self.overrides.contains_key(meta.path.as_bytes()) {
-            return None;
-        }
-        broken(&self.debian.metadata, meta, meta.path.as_bytes(), "debian.toml").or_else(|| {
+        let debian = self.debian.as_ref().filter(|_| !self.overrides.contains_key(meta.path.as_bytes()))?;
+        broken(&debian.metadata, meta, meta.path.as_bytes(), "debian.toml").or_else(|| {
             let capability = meta.capability()?;
-            let known = self.debian.capability.known.iter().any(|known| covers(known, meta.path.as_bytes()));
+            let known = debian.capability.known.iter().any(|known| covers(known, meta.path.as_bytes()));
             let why = format!("it has {capability}, which Debian does not give to this program");
             (!known).then_some(Complaint { severity: Severity::High, why, rule: "debian.toml", escalates: true })
         })
+    }
+
+    /// How owner and mode differ from those that were shipped; any of several will do.
+    pub(super) fn shipped<'o>(&self, meta: &Meta, owners: impl Iterator<Item = &'o Owner>) -> Option<Complaint> {
+        if self.overrides.contains_key(meta.path.as_bytes()) {
+            return None;
+        }
+        let mut complaint = None;
+        for owner in owners {
+            complaint = Some(differing(owner, meta)?);
+        }
+        complaint
     }
 
     /// What is worth a word about a file that nobody lists.
@@ -101,6 +119,32 @@ impl Rules {
         };
         Some(Complaint { severity: Severity::Low, why, rule: "setuid", escalates: true })
     }
+}
+
+/// What differs from an owner and a mode that were shipped.
+fn differing(owner: &Owner, meta: &Meta) -> Option<Complaint> {
+    let shipped = owner.mode.unwrap_or(meta.mode);
+    let more = meta.mode & !shipped & (SETID | 0o022);
+    let mut wrong = Vec::new();
+    let stranger = owner.uid.filter(|uid| *uid != meta.uid);
+    if let Some(uid) = stranger {
+        wrong.push(format!("owner is {}, the package has {uid}", meta.uid));
+    }
+    // Scripts of Debian's packages give files to groups that have no fixed number.
+    if let Some(gid) = owner.gid.filter(|gid| owner.exact && *gid != meta.gid) {
+        wrong.push(format!("group is {}, the package has {gid}", meta.gid));
+    }
+    if more != 0 || (owner.exact && meta.mode != shipped) {
+        wrong.push(format!("mode is {:04o}, the package has {:04o}", meta.mode, shipped));
+    }
+    let is_anothers = stranger.is_some() && meta.uid != 0;
+    let severity = if more != 0 || is_anothers { Severity::High } else { Severity::Low };
+    (!wrong.is_empty()).then(|| Complaint {
+        severity,
+        why: wrong.join("; "),
+        rule: "package",
+        escalates: more & SETID != 0,
+    })
 }
 
 fn overridden(over: &Override, meta: &Meta) -> Option<Complaint> {

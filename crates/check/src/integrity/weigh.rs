@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use directive::judge;
 use directive::record::{Account, Conclusion, Coverage, Evidence, Finding, Gap, Severity, hex};
 use directive::text::Text;
-use evidence::{Hides, Meta, Obstacle, ObstacleKind, Wants};
+use evidence::{Hides, Meta, Obstacle, ObstacleKind};
 
 use super::generation::Generations;
 use super::history;
@@ -16,7 +16,7 @@ use super::index::{Index, Slot, Standing, folder_of};
 use super::previous::Previous;
 use super::sight::{Complete, KEPT, Tally, about, bare, difference, is_below};
 use super::{Outcome, Request};
-use crate::dpkg::Database;
+use crate::database::Database;
 use crate::hunt::logs::{self, Told};
 use crate::hunt::people::People;
 use crate::live;
@@ -30,7 +30,7 @@ pub(super) struct Seen<'a> {
     pub(super) request: &'a Request<'a>,
     pub(super) index: &'a Index,
     pub(super) generations: &'a Generations,
-    pub(super) complete: &'a Complete,
+    pub(super) complete: &'a Complete<'a>,
     pub(super) previous: &'a Previous<'a>,
     pub(super) database: &'a Database,
     pub(super) live: live::Seen,
@@ -41,7 +41,7 @@ impl Seen<'_> {
         for meta in std::mem::take(&mut tally.links) {
             self.link(&meta, &mut tally);
         }
-        let missing = self.missing(&mut tally, interrupted);
+        let missing = self.missing(&mut tally, &mut gaps, interrupted);
         missing.into_iter().for_each(|finding| tally.finding(finding));
         self.index.complaints.iter().cloned().for_each(|finding| tally.finding(finding));
         if !interrupted {
@@ -113,7 +113,7 @@ impl Seen<'_> {
         let path = meta.path.as_bytes();
         let Some(slot) = self.index.get(path) else { return };
         let source = self.request.source;
-        let wants = if slot.needs_md5() { Wants::MD5 } else { Wants::SHA256 };
+        let wants = slot.wants();
         let target = meta.target.clone().unwrap_or_default();
         let (severity, differs) = difference(self.index, self.complete, path, slot);
         let rule = Some(self.index.authority(slot));
@@ -148,17 +148,41 @@ impl Seen<'_> {
     }
 
     /// What is listed and was not met, unless something hides it.
-    fn missing(&self, tally: &mut Tally, interrupted: bool) -> Vec<Finding> {
+    fn missing(&self, tally: &mut Tally, gaps: &mut Vec<Gap>, interrupted: bool) -> Vec<Finding> {
         if interrupted {
             return Vec::new();
         }
         let trees: Vec<&[u8]> = trees(&tally.obstacles).map(|obstacle| obstacle.path.as_bytes()).collect();
-        let unseen = self.index.unseen().into_iter();
-        let unseen = unseen.filter(|(path, slot)| {
-            let excluded = slot.operator.is_empty() && self.database.filters.exclude(path);
-            !excluded && !trees.iter().any(|tree| is_below(path, tree))
-        });
-        unseen.map(|(path, slot)| self.missing_file(path, slot)).collect()
+        let is_hidden = |path: &[u8]| trees.iter().any(|tree| is_below(path, tree));
+        let mut left_out = 0_u64;
+        let mut is_left_out = |path: &[u8], is_told: bool| {
+            let excluded = self.database.filters.exclude(path) || self.database.left_out.contains(path);
+            left_out += u64::from(excluded && is_told);
+            excluded
+        };
+        let mut missing = Vec::new();
+        for (path, slot) in self.index.unseen().into_iter().filter(|(path, _)| !is_hidden(path)) {
+            let may_be = self.index.is_packaged(slot);
+            if !(may_be && is_left_out(path, !slot.operator.is_empty())) {
+                missing.push(self.missing_file(path, slot));
+            }
+        }
+        for (path, link) in self.index.unseen_links().into_iter().filter(|(path, _)| !is_hidden(path)) {
+            if !is_left_out(path, link.is_operators) {
+                let shipper = link.shipper.clone();
+                let why = format!("{shipper} lists a link here, and it is not there");
+                let finding = bare("file-missing", Severity::Medium, path, why, self.request.clause);
+                missing.push(Finding { rule: Some(shipper), ..finding });
+            }
+        }
+        if left_out > 0 {
+            let why = format!(
+                "{left_out} files and links of packages were not to be unpacked, as the instance's own records say; \
+                 they are not there, and nobody else says why"
+            );
+            gaps.push(Gap { code: "files-left-out".into(), path: None, place: None, why, required: false });
+        }
+        missing
     }
 
     fn missing_file(&self, path: &[u8], slot: &Slot) -> Finding {
@@ -352,9 +376,10 @@ impl Seen<'_> {
         reasons.extend(required.iter().map(|(code, count)| format!("Gaps in what had to be seen, {code}: {count}.")));
         if reasons.is_empty() {
             reasons.push(format!(
-                "All {} files that are listed were seen and match; {} more are listed nowhere.",
+                "All {} files that are listed were seen and match; {} more are listed nowhere{}.",
                 coverage.vouched + coverage.consistent,
-                coverage.unlisted
+                coverage.unlisted,
+                explained(coverage)
             ));
         }
         let speaks = |(log, (first, last))| format!("{log} from {first:.0} to {last:.0}");
@@ -363,6 +388,14 @@ impl Seen<'_> {
             reasons.push(format!("Logs speak, of other times they say nothing: {}.", logs.join("; ")));
         }
         reasons
+    }
+}
+
+/// How many of the files in no manifest are such as Debian makes itself.
+fn explained(coverage: &Coverage) -> String {
+    match coverage.explained {
+        0 => String::new(),
+        explained => format!(", of which {explained} are such as Debian makes itself"),
     }
 }
 

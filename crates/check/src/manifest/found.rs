@@ -16,7 +16,7 @@ use directive::text::Text;
 use evidence::Source;
 
 use super::{Manifest, Operator};
-use crate::dpkg::unread;
+use crate::database::unread;
 
 /// Bytes of a manifest on an appliance. Real ones have 4 MB.
 const LIST_BYTES: u64 = 64 << 20;

@@ -128,7 +128,7 @@ impl Reader<'_> {
                 .ok_or(("not a line of an appliance's manifest", "expected \"<path> <64 hex digits> b\""))?,
         };
         match evidence::normalise(&path) {
-            Ok(path) => Ok(Some(Line { path, sha256 })),
+            Ok(path) => Ok(Some(Line::new(path, sha256))),
             Err(evidence::PathError::Climbs) => {
                 Err(("the path climbs with \"..\"", "list paths absolute, or relative to the evidence root"))
             }

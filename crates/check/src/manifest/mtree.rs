@@ -136,7 +136,7 @@ impl Reader {
             return Err(("the paths have too many bytes altogether", "split the list"));
         }
         match self.seen.insert(path.clone(), sha256) {
-            None => self.lines.push(Line { path, sha256 }),
+            None => self.lines.push(Line::new(path, sha256)),
             Some(before) if before == sha256 => {}
             Some(_) => return Err(("the path is listed before with another digest", "keep the line that is right")),
         }

@@ -43,8 +43,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "P")]
     pack: Option<String>,
 
-    /// What the vendor shipped, from outside the instance: a sha256sum list or the appliance's own
-    /// format; may be given again
+    /// What the vendor shipped, from outside the instance: a list of digests, a `.deb`, or a folder of
+    /// them; may be given again
     #[arg(long, value_name = "M")]
     manifest: Vec<PathBuf>,
 
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     access: AccessArgs,
 
-    /// Records of the instance itself to compare with. Default: dpkg, where there is one and no
+    /// Package database of the instance itself to compare with. Default: the one that is there, if no
     /// manifest is given
     #[arg(long, value_enum)]
     baseline: Option<BaselineArg>,
@@ -200,8 +200,12 @@ impl AccessArgs {
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 enum BaselineArg {
-    /// The database of Debian's package manager
+    /// The database of dpkg: Debian, Ubuntu
     Dpkg,
+    /// The database of rpm: Fedora, Red Hat, SUSE
+    Rpm,
+    /// The database of apk: Alpine
+    Apk,
     /// Nothing: only manifests from outside count
     None,
 }
@@ -210,7 +214,9 @@ pub(crate) fn run(ui: &mut Ui, args: &Args, threads: NonZeroUsize) -> Result<Exi
     let running = args.live.then(|| running(&args.sources)).transpose()?;
     let pack = args.pack.as_deref().map(open::pack).transpose()?;
     let key = args.manifest_key.as_deref().map(super::manifest::public_key).transpose()?;
-    let manifests = args.manifest.iter().map(|path| manifest(ui, path, key.as_ref())).collect::<Result<Vec<_>, _>>()?;
+    let stop = Stop::listen();
+    let bar = Bar::new(&stop, ui.is_watched());
+    let manifests = manifests(ui, &bar, &args.manifest, key.as_ref())?;
     let own = args.rules.hunting()?;
     let packs = pack.as_ref().map(|pack| (&pack.hunting, Origin::Pack));
     let hunt = Hunt::prepare(packs.into_iter().chain([(&own, Origin::Operator)]), Default::default());
@@ -221,8 +227,6 @@ pub(crate) fn run(ui: &mut Ui, args: &Args, threads: NonZeroUsize) -> Result<Exi
         return Err(CommandError::new("`--no-vouch` hunts in every file, and there is nothing to hunt with")
             .hint("give rules with `--yara`, indicators with `--indicators`, or a pack that has some"));
     }
-    let stop = Stop::listen();
-    let bar = Bar::new(&stop, ui.is_watched());
     let mut printed = Vec::new();
     let mut traced = Vec::new();
     let mut exit = Exit::Done;
@@ -278,32 +282,47 @@ fn running(sources: &[String]) -> Result<Running, CommandError> {
     Running::here().map_err(|err| CommandError::because("the processes of this machine cannot be seen", err))
 }
 
-fn manifest(ui: &mut Ui, path: &Path, key: Option<&PublicKey>) -> Result<Manifest<Operator>, CommandError> {
-    let bytes = open::read(path).map_err(|err| {
-        CommandError::because(format!("cannot read the manifest {}", path.display()), err)
-            .hint("make one where the files are known to be good: `portcullis manifest create SOURCE -o LIST`")
-    })?;
-    let name = path.display().to_string();
-    let beside = super::manifest::beside(path);
-    let Some(key) = key else {
-        if beside.exists() {
+/// Reads everything that `--manifest` names.
+fn manifests(
+    ui: &mut Ui,
+    bar: &Bar,
+    paths: &[PathBuf],
+    key: Option<&PublicKey>,
+) -> Result<Vec<Manifest<Operator>>, CommandError> {
+    let mut all = Vec::new();
+    for path in paths {
+        let name = path.display().to_string();
+        bar.begin("Manifest: files");
+        let read = respond::manifests::read(path, &name, key, &open::read, bar);
+        bar.end();
+        let read = read.map_err(|err| {
+            let hint = match &err {
+                respond::manifests::Error::Read { .. } => {
+                    "make one where the files are known to be good: `portcullis manifest create SOURCE -o LIST`"
+                }
+                respond::manifests::Error::Signature { .. } => {
+                    "with `--manifest-key`, every manifest needs its signature beside it"
+                }
+                respond::manifests::Error::Package { .. } => "fetch it again, from a source that you trust",
+                _ => "see docs/manifests.md for what can be given",
+            };
+            CommandError::because(format!("the manifest {name} is not used"), err).hint(hint)
+        })?;
+        if read.is_signed {
             ui.status(format_args!("{name} is signed; `--manifest-key PUB` would verify that."));
         }
-        return Manifest::from_operator(&name, &bytes)
-            .map_err(|err| CommandError::because("the manifest cannot be used", err));
-    };
-    let signature = super::manifest::text(&beside, "the signature")
-        .map_err(|err| err.hint("with `--manifest-key`, every manifest needs its signature beside it"))?;
-    Manifest::from_signed(&name, &bytes, &signature, key)
-        .map_err(|err| CommandError::because(format!("the manifest {name} cannot be used"), err))
+        all.extend(read.manifests);
+    }
+    Ok(all)
 }
 
 fn baseline(args: &Args, source: &dyn Source) -> Baseline {
-    let has_dpkg = source.canonical_file(b"/var/lib/dpkg/status").is_some();
     match args.baseline {
         Some(BaselineArg::Dpkg) => Baseline::Dpkg,
+        Some(BaselineArg::Rpm) => Baseline::Rpm,
+        Some(BaselineArg::Apk) => Baseline::Apk,
         Some(BaselineArg::None) => Baseline::None,
-        None if args.manifest.is_empty() && has_dpkg => Baseline::Dpkg,
+        None if args.manifest.is_empty() => Baseline::of(source),
         None => Baseline::None,
     }
 }
@@ -354,9 +373,17 @@ fn status(ui: &mut Ui, records: &[Record]) {
                 ));
             }
             ui.status(format_args!(
-                "{} files read: {} vouched for, {} consistent with the instance's own records, {} in no manifest; \
+                "{} files read: {} vouched for, {} consistent with the instance's own records, {} in no manifest{}; \
                  {} things not seen.",
-                seen.files, seen.vouched, seen.consistent, seen.unlisted, seen.unseen
+                seen.files,
+                seen.vouched,
+                seen.consistent,
+                seen.unlisted,
+                match seen.explained {
+                    0 => String::new(),
+                    explained => format!(" ({explained} such as Debian makes itself)"),
+                },
+                seen.unseen
             ));
         }
     }

@@ -4,8 +4,10 @@
 mod bad_input;
 mod hunt;
 mod lab;
+mod live;
 mod manifest;
 mod names;
+mod packages;
 mod resume;
 mod workbook;
 

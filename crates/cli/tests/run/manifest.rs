@@ -167,3 +167,103 @@ fn a_list_that_was_signed_with_another_key_or_changed_or_not_signed_ends_the_che
     fs::write(dir.path().join("list.minisig"), "nonsense").unwrap();
     refused("none of minisign's");
 }
+
+#[test]
+fn a_key_with_a_password_signs_with_it_and_with_nothing_else() {
+    if !is_here("minisign") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    good(dir.path());
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("right"), "correct horse\nnever read\n").unwrap();
+    fs::write(at("wrong"), "battery staple\n").unwrap();
+    let make =
+        format!("printf 'correct horse\\ncorrect horse\\n' | minisign -G -f -p '{0}.pub' -s '{0}.key'", arg(&at("v")));
+    assert!(Command::new("sh").args(["-c", &make]).output().unwrap().status.success());
+    let (list, secret) = (at("list"), at("v.key"));
+    let sign = |more: &[&str]| run(&[&["manifest", "sign", arg(&list), "--key", arg(&secret)], more].concat());
+    for (more, words) in [
+        (vec![], "--password-file"),
+        (vec!["--password-file", arg(&at("wrong"))], "cannot use the secret key"),
+        (vec!["--password-file", arg(&at("none"))], "cannot read the password"),
+    ] {
+        let output = sign(&more);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{words}: {}", stderr(&output));
+        assert!(!at("list.minisig").exists());
+    }
+    let output = sign(&["--password-file", arg(&at("right"))]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let public = at("v.pub");
+    let peer = Command::new("minisign").args(["-V", "-m", arg(&list), "-p", arg(&public)]).output().unwrap();
+    assert!(peer.status.success(), "{}", stderr(&peer));
+    let output = run(&["check", arg(&at("good")), "--manifest", arg(&list), "--manifest-key", arg(&public)]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn a_specification_of_mtree_vouches_like_any_list() {
+    let dir = tempfile::tempdir().unwrap();
+    good(dir.path());
+    let (list, mtree) = (dir.path().join("list"), dir.path().join("good.mtree"));
+    // Made of the list by hand: names of vis(3), as bsdtar and mtree write them.
+    let mut text = "#mtree\n/set type=file\n. type=dir\nbin type=dir\n".to_owned();
+    for line in String::from_utf8_lossy(&fs::read(&list).unwrap()).lines().filter(|line| !line.starts_with('#')) {
+        let digest = line.trim_start_matches('\\').split(' ').next().unwrap();
+        let name = match line {
+            line if line.ends_with("web") => "web",
+            line if line.contains("break") => "with\\nbreak",
+            _ => "odd\\\\\\377",
+        };
+        text += &format!("    {name} sha256digest={digest}\n");
+    }
+    fs::write(&mtree, text + "..\n..\n").unwrap();
+    let good = dir.path().join("good");
+    let check = || run(&["check", arg(&good), "--manifest", arg(&mtree), "--json"]);
+    let output = check();
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    assert!(stderr(&output).contains("3 vouched for"), "{}", stderr(&output));
+    fs::write(good.join("bin/web"), "other").unwrap();
+    let output = check();
+    assert_eq!(output.status.code(), Some(1));
+    let found = records(&output).into_iter().find_map(|record| match record.body {
+        Body::Finding(finding) => Some(finding),
+        _ => None,
+    });
+    assert_eq!(found.map(|finding| finding.code).as_deref(), Some("file-modified"));
+}
+
+#[test]
+fn a_scope_that_names_a_key_takes_only_manifests_that_it_signed() {
+    if !is_here("minisign") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    good(dir.path());
+    key(dir.path(), "vendor");
+    key(dir.path(), "intruder");
+    let scope = dir.path().join("scope.toml");
+    let text = "organisation = \"Agency\"\n[[instance]]\nname = \"vpn1\"\nevidence = \"good\"\nmanifest = \"list\"\n\
+                manifest-key = \"vendor.pub\"\n";
+    fs::write(&scope, text).unwrap();
+    let list = dir.path().join("list");
+    let sign = |key: &str| run(&["manifest", "sign", arg(&list), "--key", arg(&dir.path().join(key))]);
+    let case = dir.path().join("case");
+    let exercise = ["--exercise", "2021-04-21T09:00[America/New_York]"];
+    let respond = || {
+        let named = ["respond", "--pack", "packs/ed-21-03", "--scope", arg(&scope), "--case", arg(&case)];
+        run(&[&named[..], &exercise].concat())
+    };
+    for (key, words) in [(None, "cannot read the signature list.minisig"), (Some("intruder.key"), "another key")] {
+        key.map(sign);
+        let output = respond();
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{words}: {}", stderr(&output));
+        assert!(!case.exists(), "a case was made");
+    }
+    sign("vendor.key");
+    let output = respond();
+    assert_ne!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(case.exists());
+}

@@ -56,6 +56,8 @@ enum Content {
     Packed(Reopen, Packing),
     /// A tar that a host makes anew each time. It may hold other members by then: they are found by their paths.
     Passing(Reopen),
+    /// A tar that came by once and is gone.
+    Gone,
     Zip(zip::Zip),
 }
 
@@ -98,6 +100,36 @@ impl Archive {
         let mut tape = Unpacked::start(stream, Packing::Plain);
         let scan = Scan::new(limits, progress).run(&mut tape, Some(Wants::MD5));
         Self::of(Path::new(name), name.to_owned(), scan, Content::Passing(again), limits, progress)
+    }
+
+    /// Indexes a tar that lies in memory, packed or not.
+    pub(crate) fn in_memory(
+        name: &str,
+        bytes: Vec<u8>,
+        limits: Limits,
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
+        let packing = Packing::of(&bytes);
+        let bytes: Arc<[u8]> = bytes.into();
+        let reopen: Reopen = Box::new(move || Ok(Box::new(io::Cursor::new(Arc::clone(&bytes)))));
+        Self::stream(Path::new(name), reopen, packing, limits, progress)
+    }
+
+    /// Indexes a tar stream that comes by once and says by its first bytes how it is packed, such as one
+    /// inside a package. SHA-256 alone is computed.
+    pub(crate) fn packed(
+        name: &str,
+        mut stream: Box<dyn Read + Send>,
+        limits: Limits,
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
+        let mut beginning = Vec::new();
+        let read = stream.by_ref().take(6).read_to_end(&mut beginning);
+        read.map_err(|source| Error::Open { path: name.into(), source })?;
+        let packing = Packing::of(&beginning);
+        let mut tape = Unpacked::start(Box::new(io::Cursor::new(beginning).chain(stream)), packing);
+        let scan = Scan::new(limits, progress).run(&mut tape, Some(Wants::SHA256));
+        Self::of(Path::new(name), name.to_owned(), scan, Content::Gone, limits, progress)
     }
 
     /// Indexes a zip archive.
@@ -157,7 +189,7 @@ impl Archive {
                 let mut tape = Unpacked::start(again()?, Packing::Plain);
                 scan::member(&mut tape, &self.limits, &|_, meta| meta.path == item.meta.path, sink)
             }
-            _ => Err(io::Error::other("the archive cannot be read again")),
+            _ => Err(io::Error::other("the archive came by once and cannot be read again")),
         }
     }
 

@@ -1,0 +1,240 @@
+//! The peer to agree with: `rpm --verify` on packages that `rpmbuild` made, path by path.
+//!
+//! Runs where `rpm` and `rpmbuild` are installed; elsewhere it is skipped with a word, and fails under `CI`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "runs the peer beside the check"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::{Command, Output};
+
+use check::Manifest;
+use check::integrity::{Baseline, Outcome, Request, check as integrity};
+use check::manifest::package;
+use directive::progress::Unwatched;
+use directive::verdict::Verdict;
+
+/// Two packages: one with a file of every kind, one with enough files to overflow pages of the database.
+const SPEC: &str = r"
+Name: NAME
+Version: 1.0
+Release: 1
+Summary: NAME
+License: MIT
+BuildArch: noarch
+KIND
+%description
+NAME
+%install
+mkdir -p %{buildroot}/usr/bin %{buildroot}/etc %{buildroot}/var/log %{buildroot}/usr/share/NAME
+for n in same changed other gone setid; do echo $n > %{buildroot}/usr/bin/NAME-$n; done
+for n in $(seq 400); do echo $n > %{buildroot}/usr/share/NAME/with-a-long-name-so-that-a-row-is-long-$n; done
+ln -s NAME-same %{buildroot}/usr/bin/NAME-link
+ln -s NAME-same %{buildroot}/usr/bin/NAME-turned
+echo conf > %{buildroot}/etc/NAME.conf
+echo free > %{buildroot}/etc/NAME.free
+touch %{buildroot}/var/log/NAME.log
+%files
+%defattr(0644,root,root)
+%attr(0755,root,root) /usr/bin/NAME-*
+/usr/share/NAME
+%config(noreplace) /etc/NAME.conf
+%verify(not md5 size mtime) /etc/NAME.free
+%ghost /var/log/NAME.log
+";
+
+fn rpm(root: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new("rpm");
+    command.env("LC_ALL", "C").env("HOME", root).arg("--root").arg(root).args(["--dbpath", "/var/lib/rpm"]);
+    command.args(arguments).output().unwrap()
+}
+
+/// A root with packages installed; `None` where there is no `rpmbuild`.
+fn installed(dir: &Path) -> Option<std::path::PathBuf> {
+    let here = Command::new("rpmbuild").arg("--version").output().is_ok();
+    assert!(here || std::env::var_os("CI").is_none(), "rpm is not installed, and CI must compare with it");
+    if !here {
+        eprintln!("SKIPPED: rpm is not installed; `apt-get install rpm` to compare with it");
+        return None;
+    }
+    let root = dir.join("root");
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nwww:x:33:33::/:/bin/sh\n").unwrap();
+    fs::write(root.join("etc/group"), "root:x:0:\nwww:x:33:\n").unwrap();
+    assert!(rpm(&root, &["--initdb"]).status.success());
+    // SHA-256 as today's packages have, and the MD5 of older ones.
+    for (name, kind) in [("tiny", "8"), ("older", "1")] {
+        let spec = dir.join(format!("{name}.spec"));
+        fs::write(&spec, SPEC.replace("NAME", name).replace("KIND\n", "")).unwrap();
+        let top = format!("_topdir {}", dir.join("build").display());
+        let algorithm = format!("_binary_filedigest_algorithm {kind}");
+        let mut build = Command::new("rpmbuild");
+        build.env("HOME", dir).args(["--quiet", "--define", &top, "--define", &algorithm, "-bb"]).arg(&spec);
+        let built = build.output().unwrap();
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        let package = dir.join(format!("build/RPMS/noarch/{name}-1.0-1.noarch.rpm"));
+        let done = rpm(&root, &["-i", "--nodeps", "--noscripts", package.to_str().unwrap()]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    Some(root)
+}
+
+fn check(root: &Path) -> Outcome {
+    assert_eq!(Baseline::of(&evidence::Folder::open(root).unwrap()), Baseline::Rpm);
+    run(root, &[], Baseline::Rpm)
+}
+
+fn run(root: &Path, manifests: &[Manifest<check::Operator>], baseline: Baseline) -> Outcome {
+    integrity(&Request {
+        source: &evidence::Folder::open(root).unwrap(),
+        manifests,
+        baseline,
+        product: None,
+        clause: None,
+        previous: &[],
+        previous_coverage: None,
+        live: None,
+        hunt: None,
+        threads: NonZeroUsize::new(2).unwrap(),
+        progress: &Unwatched,
+    })
+    .unwrap()
+}
+
+/// What `rpm --verify` says: `what path`. Times are left out: a check does not compare them.
+fn peer(root: &Path) -> BTreeSet<String> {
+    let output = rpm(root, &["-Va", "--nodeps", "--noscripts", "--nomtime"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut said = BTreeSet::new();
+    for line in text.lines() {
+        let path = &line[line.find('/').unwrap()..];
+        if line.starts_with("missing") {
+            said.insert(format!("file-missing {path}"));
+            continue;
+        }
+        let flags = &line[..9];
+        if flags.contains('5') || flags.contains('L') {
+            said.insert(format!("file-modified {path}"));
+        }
+        if flags.contains(['M', 'U', 'G']) {
+            said.insert(format!("file-metadata {path}"));
+        }
+    }
+    said
+}
+
+fn ours(outcome: &Outcome) -> BTreeSet<String> {
+    let path = |finding: &directive::record::Finding| finding.path.clone().unwrap_or_default().escaped();
+    let ours = outcome.findings.iter().filter(|finding| finding.code != "program-unlisted");
+    ours.map(|finding| format!("{} {}", finding.code, path(finding))).collect()
+}
+
+#[test]
+fn an_instance_of_rpm_is_judged_as_rpm_judges_it_and_nothing_is_vouched_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(root) = installed(dir.path()) else { return };
+    if !rustix::process::getuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "CI must run as root");
+        return eprintln!("SKIPPED: only root installs packages into a root of their own");
+    }
+    let clean = check(&root);
+    assert_eq!((ours(&clean), peer(&root)), (BTreeSet::new(), BTreeSet::new()));
+    // Five programs, 400 files, two of configuration, for each package.
+    assert_eq!((clean.coverage.vouched, clean.coverage.consistent), (0, 2 * 407));
+    assert_eq!(clean.conclusion.verdict, Verdict::Inconclusive);
+    assert!(clean.gaps.iter().any(|gap| gap.code == "manifest-untrusted" && gap.required));
+
+    for name in ["tiny", "older"] {
+        let bin = root.join("usr/bin");
+        fs::write(bin.join(format!("{name}-changed")), "changed by somebody").unwrap();
+        fs::remove_file(bin.join(format!("{name}-gone"))).unwrap();
+        let mode = fs::Permissions::from_mode(0o4755);
+        fs::set_permissions(bin.join(format!("{name}-setid")), mode).unwrap();
+        std::os::unix::fs::chown(bin.join(format!("{name}-other")), Some(33), Some(33)).unwrap();
+        fs::remove_file(bin.join(format!("{name}-turned"))).unwrap();
+        symlink(format!("{name}-other"), bin.join(format!("{name}-turned"))).unwrap();
+        fs::write(root.join(format!("etc/{name}.conf")), "other").unwrap();
+        fs::write(root.join(format!("usr/share/{name}/with-a-long-name-so-that-a-row-is-long-399")), "x").unwrap();
+    }
+    let changed = check(&root);
+    assert_eq!(ours(&changed), peer(&root));
+    assert_eq!(ours(&changed).len(), 14, "{:?}", ours(&changed));
+    let conf = changed.findings.iter().find(|finding| finding.path.as_ref().unwrap().escaped() == "/etc/tiny.conf");
+    assert_eq!(conf.unwrap().severity, directive::record::Severity::Info);
+    eprintln!("agreed with rpm --verify: {} differences", peer(&root).len());
+}
+
+/// A package that was built before.
+fn given(dir: &Path, name: &str) -> Result<Manifest<check::Operator>, package::Error> {
+    let file = fs::File::open(dir.join(format!("build/RPMS/noarch/{name}-1.0-1.noarch.rpm"))).unwrap();
+    package::read(&format!("{name}.rpm"), Box::new(file), &Unwatched)
+}
+
+#[test]
+fn packages_of_rpm_from_outside_vouch_where_the_database_on_the_instance_was_made_to_agree() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(root) = installed(dir.path()) else { return };
+    if !rustix::process::getuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "CI must run as root");
+        return eprintln!("SKIPPED: only root installs packages into a root of their own");
+    }
+    // MD5 is all that the older one has.
+    assert!(given(dir.path(), "older").unwrap_err().to_string().contains("do not vouch"));
+    let tiny = given(dir.path(), "tiny").unwrap();
+    let outcome = run(&root, std::slice::from_ref(&tiny), Baseline::None);
+    assert_eq!((ours(&outcome), outcome.coverage.vouched), (BTreeSet::new(), 407));
+    // The other package is named, and the verdict stays open.
+    assert!(outcome.gaps.iter().any(|gap| gap.required && gap.why.contains("older 1.0-1")), "{:?}", outcome.gaps);
+    assert_eq!(outcome.conclusion.verdict, Verdict::Inconclusive);
+
+    assert!(rpm(&root, &["-e", "--noscripts", "older"]).status.success());
+    let outcome = run(&root, std::slice::from_ref(&tiny), Baseline::None);
+    assert_eq!(outcome.gaps.iter().filter(|gap| gap.required).count(), 0, "{:?}", outcome.gaps);
+    assert_eq!(outcome.conclusion.verdict, Verdict::NoEvidenceFound);
+
+    // A changed package of the same name takes the place of the true one, in the database too.
+    fs::write(root.join("usr/bin/tiny-changed"), "changed by somebody").unwrap();
+    fs::set_permissions(root.join("usr/bin/tiny-setid"), fs::Permissions::from_mode(0o4755)).unwrap();
+    let spec = dir.path().join("tiny.spec");
+    let text = fs::read_to_string(&spec)
+        .unwrap()
+        .replace("echo $n > %{buildroot}/usr/bin/", "echo x$n > %{buildroot}/usr/bin/");
+    fs::write(&spec, text).unwrap();
+    let top = format!("_topdir {}", dir.path().join("forged").display());
+    let mut build = Command::new("rpmbuild");
+    build.env("HOME", dir.path()).args(["--quiet", "--define", &top, "-bb"]).arg(&spec);
+    assert!(build.output().unwrap().status.success());
+    let forged = dir.path().join("forged/RPMS/noarch/tiny-1.0-1.noarch.rpm");
+    let done = rpm(&root, &["-U", "--force", "--nodeps", "--noscripts", forged.to_str().unwrap()]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(peer(&root), BTreeSet::new());
+    let outcome = run(&root, &[tiny], Baseline::None);
+    let names = ["changed", "gone", "other", "same", "setid"];
+    let expected = names.map(|name| format!("file-modified /usr/bin/tiny-{name}"));
+    assert_eq!(ours(&outcome), BTreeSet::from(expected));
+}
+
+#[test]
+fn a_database_of_rpm_that_is_damaged_or_of_an_older_form_is_a_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    fs::create_dir_all(root.join("var/lib/rpm")).unwrap();
+    fs::write(root.join("var/lib/rpm/Packages"), "berkeley").unwrap();
+    let gap = |outcome: &Outcome| {
+        let mut gaps = outcome.gaps.iter().filter(|gap| gap.required && gap.path.is_some());
+        gaps.next().map(|gap| format!("{} {}", gap.code, gap.why)).unwrap_or_default()
+    };
+    let said = gap(&check(root));
+    assert!(said.starts_with("manifest-missing") && said.contains("older form"), "{said}");
+    fs::write(root.join("var/lib/rpm/rpmdb.sqlite"), "SQLite format 3\0 and nothing more").unwrap();
+    let said = gap(&check(root));
+    assert!(said.starts_with("manifest-damaged") && said.contains("no SQLite database"), "{said}");
+}
