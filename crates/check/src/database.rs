@@ -113,6 +113,15 @@ impl Database {
 }
 
 impl Baseline {
+    /// Whose packages it describes, as far as they can come from outside.
+    pub(crate) fn system(self) -> Option<System> {
+        match self {
+            Self::Dpkg => Some(System::Dpkg),
+            Self::Rpm => Some(System::Rpm),
+            Self::Apk | Self::None => None,
+        }
+    }
+
     /// The database that the evidence has; that of dpkg where it has several.
     pub fn of(source: &dyn Source) -> Self {
         // Dpkg first: Debian has a program `rpm` too, and an empty database where somebody called it.

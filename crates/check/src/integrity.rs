@@ -140,6 +140,9 @@ pub fn check(request: &Request<'_>) -> Result<Outcome, Error> {
     let mut database = Database::read(source, request.baseline, &brought);
     gaps.append(&mut database.gaps);
     let selection = Selection::new(request.manifests, &database, &mut gaps);
+    if request.baseline.system().is_some_and(|system| selection.is_whole(system)) {
+        (database.claims, database.links) = Default::default();
+    }
     gaps.extend(request.manifests.iter().flat_map(Manifest::gaps));
     let generations = Generations::find(source, request.product, request.manifests, &selection, &mut gaps);
     let mut index = Index::new(source, request.manifests, &database, &generations, request.clause);
@@ -152,7 +155,7 @@ pub fn check(request: &Request<'_>) -> Result<Outcome, Error> {
     let made = Made::new();
     let has_lists = request.manifests.iter().any(|manifest| manifest.package.is_none());
     let extent = match request.baseline {
-        _ if selection.is_whole => Extent::Packages(&made),
+        _ if selection.is_whole(System::Dpkg) => Extent::Packages(&made),
         Baseline::None if has_lists || brought.is_empty() => Extent::Lists,
         _ => Extent::Part,
     };

@@ -22,8 +22,8 @@ const NAMED: usize = 20;
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
     used: Vec<bool>,
-    /// Every installed package of Debian is among those given, so that a file of none of them was added.
-    pub(crate) is_whole: bool,
+    /// Systems of which every installed package is among those given.
+    whole: Vec<System>,
 }
 
 /// The versions that were given, by name and architecture.
@@ -32,7 +32,7 @@ type Given<'a> = BTreeMap<(&'a str, &'a str), BTreeSet<&'a str>>;
 impl Selection {
     /// Chooses by name, version and architecture. Other manifests all count.
     pub(crate) fn new(manifests: &[Manifest<Operator>], database: &Database, gaps: &mut Vec<Gap>) -> Self {
-        let mut out = Self { used: vec![true; manifests.len()], is_whole: false };
+        let mut out = Self { used: vec![true; manifests.len()], whole: Vec::new() };
         for (system, installed) in [(System::Dpkg, &database.debs), (System::Rpm, &database.rpms)] {
             let mut given = Given::new();
             let is_of = |package: &&Package| package.system == system;
@@ -50,9 +50,17 @@ impl Selection {
                     any |= *used;
                 }
             }
-            out.is_whole |= is_whole && any && system == System::Dpkg;
+            if is_whole && any {
+                out.whole.push(system);
+            }
         }
         out
+    }
+
+    /// Whether every installed package of that system was given: then a file of none of them was added, and
+    /// the system's own database has nothing to say that counts.
+    pub(crate) fn is_whole(&self, system: System) -> bool {
+        self.whole.contains(&system)
     }
 
     /// Whether the manifest of that number counts.

@@ -95,10 +95,14 @@ impl Bench {
     }
 
     fn check(&self) -> Outcome {
+        self.beside(Baseline::None)
+    }
+
+    fn beside(&self, baseline: Baseline) -> Outcome {
         integrity(&Request {
             source: &evidence::Folder::open(&self.root()).unwrap(),
             manifests: &self.manifests,
-            baseline: Baseline::None,
+            baseline,
             product: None,
             clause: None,
             previous: &[],
@@ -217,6 +221,21 @@ fn a_package_taken_out_of_the_instances_own_database_leaves_files_that_nothing_l
     bench.install(WEB);
     unpack(&bench.root(), implant.files);
     bench.finds("High file-added /usr/bin/implant");
+}
+
+#[test]
+fn with_every_package_given_the_instances_own_database_has_nothing_to_add() {
+    let Some(mut bench) = Bench::new() else { return };
+    let other = Shipped { name: "other", files: "usr/bin/other x", conffiles: "", ..WEB };
+    bench.give(WEB);
+    bench.install(WEB);
+    // A file that only the instance says was there.
+    write(&bench.root(), "var/lib/dpkg/info/web.md5sums", "d41d8cd98f00b204e9800998ecf8427e  usr/bin/gone\n");
+    let untrusted = |outcome: &Outcome| outcome.gaps.iter().any(|gap| gap.code == "manifest-untrusted");
+    assert!(!untrusted(&bench.beside(Baseline::Dpkg)));
+    // With one that was not given, the database speaks for it.
+    bench.install(other);
+    assert!(untrusted(&bench.beside(Baseline::Dpkg)));
 }
 
 #[test]

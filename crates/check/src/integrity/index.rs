@@ -173,26 +173,16 @@ impl Index {
         let mut places = Places { source, folders: HashMap::new() };
         for generation in &generations.0 {
             for (by, manifest) in (0_u32..).zip(manifests) {
-                let is_theirs = generation.manifests.contains(&(by as usize));
-                // A manifest of no version is nobody else's.
-                if !is_theirs && (manifest.version.is_none() || generation.manifests.is_empty()) {
-                    continue;
-                }
-                let moved = |path: &[u8]| match &manifest.package {
-                    Some(package) => database.place(path, &package.name),
-                    None => path.to_vec(),
+                let mut place = |path: &[u8]| {
+                    let moved = manifest.package.as_ref().map(|package| database.place(path, &package.name));
+                    places.place(&generation.path(moved.as_deref().unwrap_or(path)))
                 };
-                for (path, target) in manifest.links.iter().filter(|_| is_theirs) {
-                    let shipper = format!("manifest {}", manifest.name);
-                    index.link_to(places.place(&generation.path(&moved(path))), target, shipper, true);
-                }
-                index.bare.extend(manifest.bare.iter().map(|path| places.place(&generation.path(path))));
-                for line in &manifest.lines {
-                    let place = places.place(&generation.path(&moved(&line.path)));
-                    if is_theirs {
-                        index.operator(place, Claim::of_line(line, by), clause);
-                    } else {
-                        index.slots.entry(place).or_default().elsewhere.push(Claim::of_line(line, by));
+                if generation.manifests.contains(&(by as usize)) {
+                    index.theirs(manifest, by, &mut place, clause);
+                } else if manifest.version.is_some() && !generation.manifests.is_empty() {
+                    // A manifest of no version is nobody else's.
+                    for line in &manifest.lines {
+                        index.slots.entry(place(&line.path)).or_default().elsewhere.push(Claim::of_line(line, by));
                     }
                 }
             }
@@ -205,6 +195,23 @@ impl Index {
             index.link_to(places.place(path), target, format!("package {package}"), false);
         }
         index
+    }
+
+    /// Takes what a manifest of an installation lists; `place` says where its paths lie.
+    fn theirs(
+        &mut self,
+        manifest: &Manifest<Operator>,
+        by: u32,
+        place: &mut dyn FnMut(&[u8]) -> Vec<u8>,
+        clause: Option<&str>,
+    ) {
+        for (path, target) in &manifest.links {
+            self.link_to(place(path), target, format!("manifest {}", manifest.name), true);
+        }
+        self.bare.extend(manifest.bare.iter().map(|path| place(path)));
+        for line in &manifest.lines {
+            self.operator(place(&line.path), Claim::of_line(line, by), clause);
+        }
     }
 
     fn link_to(&mut self, path: Vec<u8>, target: &[u8], shipper: String, is_operators: bool) {
