@@ -13,7 +13,8 @@ struct Count(AtomicU64);
 
 impl Visitor for Count {
     fn wants(&self, meta: &Meta) -> Wants {
-        if meta.size % 2 == 0 { Wants::MD5 } else { Wants::SHA256 }
+        let wants = if meta.size % 2 == 0 { Wants::MD5 } else { Wants::SHA256 };
+        wants.with_content(if meta.size % 3 == 0 { 1 << 16 } else { 0 })
     }
 
     fn entry(&self, entry: Entry) {
@@ -39,7 +40,9 @@ fn look(source: &dyn Source) {
 
 fuzz_target!(|bytes: &[u8]| {
     let limits = Limits { archive_bytes: 16 << 20, file_bytes: 4 << 20, archive_entries: 4096, ..Limits::default() };
-    if let Ok(source) = evidence::passing_tar("x", Box::new(std::io::Cursor::new(bytes.to_vec())), limits, &Unwatched) {
+    let owned = bytes.to_vec();
+    let again: evidence::Reopen = Box::new(move || Ok(Box::new(std::io::Cursor::new(owned.clone()))));
+    if let Ok(source) = evidence::passing_tar("x", again, limits, &Unwatched) {
         look(source.as_ref());
     }
     // The form is told by the first bytes of a file: packed tars and zips come this way.
