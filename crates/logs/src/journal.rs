@@ -21,6 +21,8 @@ pub(crate) struct Export {
     held: Vec<u8>,
     fields: Vec<(String, Vec<u8>)>,
     kept: usize,
+    /// Whether the rest of a line is passed over, because it is longer than the limit.
+    is_long: bool,
     /// Bytes of a value that are passed over, because it is larger than the limit.
     passing: u64,
     /// The name of a binary value whose bytes are still coming, and how many.
@@ -29,7 +31,7 @@ pub(crate) struct Export {
 
 impl Export {
     pub(crate) fn new(context: Arc<Context>, limit: usize) -> Self {
-        Self { context, limit, held: Vec::new(), fields: Vec::new(), kept: 0, passing: 0, binary: None }
+        Self { context, limit, held: Vec::new(), fields: Vec::new(), kept: 0, is_long: false, passing: 0, binary: None }
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8], report: &mut Report, slack: SignedDuration, sink: &mut dyn Sink) {
@@ -38,11 +40,6 @@ impl Export {
         let mut used = 0;
         while let Some(more) = self.step(&held[used..], report, slack, sink) {
             used += more;
-        }
-        // A line without an end must not take all memory.
-        if held.len() - used > self.limit && self.binary.is_none() {
-            report.too_long += 1;
-            used = held.len() - 1;
         }
         held.drain(..used);
         self.held = held;
@@ -65,7 +62,17 @@ impl Export {
         if let Some((name, length)) = self.binary.take() {
             return self.value(name, length, rest, report);
         }
-        let end = memchr(b'\n', rest)?;
+        if rest.is_empty() {
+            return None;
+        }
+        let end = memchr(b'\n', rest);
+        // A line without an end must not take all memory; however it is cut into chunks, it is passed over whole.
+        if self.is_long || end.unwrap_or(rest.len()) > self.limit {
+            report.too_long += u64::from(!self.is_long);
+            self.is_long = end.is_none();
+            return Some(end.map_or(rest.len(), |end| end + 1));
+        }
+        let end = end?;
         let line = &rest[..end];
         match memchr(b'=', line) {
             _ if line.is_empty() => self.entry(report, slack, sink),
