@@ -48,6 +48,26 @@ fn a_journal_value_that_claims_a_terabyte() {
 }
 
 #[test]
+fn a_journal_line_longer_than_the_limit_is_the_same_in_chunks_of_any_size() {
+    let long = format!("__REALTIME_TIMESTAMP=1617882392000000\n{}=x\nMESSAGE=seen\n\n", "A".repeat(9_000));
+    let chunked = |size: usize| {
+        let mut settings = settings();
+        (settings.format, settings.limits.line) = (Some(Format::Journal), 4_096);
+        let mut events = Vec::new();
+        let mut reader = Reader::new(settings);
+        long.as_bytes().chunks(size).for_each(|chunk| reader.push(chunk, &mut |event: Event| events.push(event)));
+        let report = reader.finish(&mut |event: Event| events.push(event));
+        (events, report.too_long)
+    };
+    let whole = chunked(long.len());
+    assert_eq!((whole.0.len(), whole.1), (1, 1));
+    assert_eq!(whole.0[0].message.as_bytes(), b"seen");
+    for size in [1, 17, 4_095, 4_096, 4_097] {
+        assert_eq!(chunked(size), whole, "{size}");
+    }
+}
+
+#[test]
 fn binary_in_the_middle_of_a_text_log() {
     let noise: Vec<u8> = (0..=255).cycle().take(10_000).collect();
     let log = [ACCESS.as_bytes(), &noise, b"\n", ACCESS.as_bytes()].concat();
