@@ -25,8 +25,7 @@ pub(crate) struct Sign {
 
 /// The earliest time among findings that weigh.
 ///
-/// Of a file the time at which the kernel last saw it change, or that of its birth; where the evidence is a copy, its
-/// `mtime`, unless a file that is as shipped bears the very same second: then somebody copied the time along.
+/// Of a file the time at which the kernel last saw it change; where the evidence is a copy, its `mtime`, unless a file that is as shipped bears the very same second: then somebody copied the time along.
 pub(crate) fn first_sign(findings: &[Finding], has_own_ctime: bool, shipped: &HashSet<i64>) -> Option<Sign> {
     let weighty = findings.iter().filter(|finding| finding.severity >= Severity::Medium);
     let signs = weighty.filter_map(|finding| {
@@ -55,7 +54,6 @@ fn sign_of(finding: &Finding, has_own_ctime: bool, shipped: &HashSet<i64>) -> Op
         return None;
     }
     if has_own_ctime {
-        // A file that was made after its ctime was not there before; the earlier of both is the sign.
         return time("ctime");
     }
     time("mtime").filter(|(_, at)| !shipped.contains(&at.as_second()))

@@ -3,7 +3,7 @@
 //! Takes chunks of any size and hands out events; memory is bounded by one line, whatever comes in. A caller
 //! that looks for few things says which lines it wants ([`Sink::next`]), and the others are only counted.
 //! Never opens a file: bytes come in.
-//! Speed: `bench/logs.sh`.
+//! Speed: not measured yet.
 
 use std::sync::Arc;
 
