@@ -25,7 +25,8 @@ pub(crate) struct Sign {
 
 /// The earliest time among findings that weigh.
 ///
-/// Of a file the time at which the kernel last saw it change; where the evidence is a copy, its `mtime`, unless a file that is as shipped bears the very same second: then somebody copied the time along.
+/// Of a file the time at which the kernel last saw it change; where the evidence is a copy, its `mtime`, unless a file
+/// that is as shipped bears the very same second: then somebody copied the time along.
 pub(crate) fn first_sign(findings: &[Finding], has_own_ctime: bool, shipped: &HashSet<i64>) -> Option<Sign> {
     let weighty = findings.iter().filter(|finding| finding.severity >= Severity::Medium);
     let signs = weighty.filter_map(|finding| {
