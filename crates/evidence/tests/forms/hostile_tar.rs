@@ -128,13 +128,15 @@ fn members_behind_the_end_mark_are_seen_and_told() {
 }
 
 #[test]
-fn a_member_that_comes_twice_is_ambiguous() {
+fn a_member_that_comes_twice_is_examined_twice_and_told() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.tar");
     std::fs::write(&path, tape(&[&file("a", "vendor"), &file("./a", "shell"), &END])).unwrap();
     let source = open(&path).unwrap();
     // Whoever unpacks it gets the second one.
     assert_eq!(source.read_small(b"/a", 10).unwrap().as_deref(), Some(&b"shell"[..]));
+    let shown = walk(source.as_ref(), false).shown();
+    assert!(shown.starts_with("/a ") && shown.contains("\n/a ") && shown.contains("! /a Twice"), "{shown}");
 }
 
 #[test]

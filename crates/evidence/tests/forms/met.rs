@@ -7,11 +7,11 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use directive::text::Text;
-use evidence::{Entry, Meta, Obstacle, Options, Source, SourceSpec, Visitor, Wants};
+use evidence::{Entry, Meta, Obstacle, ObstacleKind, Options, Source, SourceSpec, Visitor, Wants};
 
 #[derive(Default)]
 pub(crate) struct Met {
-    pub(crate) entries: Mutex<BTreeMap<Text, String>>,
+    pub(crate) entries: Mutex<BTreeMap<Text, Vec<String>>>,
     pub(crate) obstacles: Mutex<Vec<Obstacle>>,
     md5: bool,
 }
@@ -35,8 +35,7 @@ impl Visitor for Met {
         // A link has its own mode and time in some forms only.
         let (mode, mtime) = if meta.target.is_some() { (0, 0) } else { (meta.mode, meta.mtime.seconds) };
         let line = format!("{} {mode:o} {}:{} @{mtime} {what}", meta.kind.as_str(), meta.uid, meta.gid);
-        let before = self.entries.lock().unwrap().insert(meta.path.clone(), line);
-        assert_eq!(before, None, "{} came twice", meta.path);
+        self.entries.lock().unwrap().entry(meta.path.clone()).or_default().push(line);
     }
 
     fn obstacle(&self, obstacle: Obstacle) {
@@ -47,8 +46,11 @@ impl Visitor for Met {
 impl Met {
     /// Entries, one a line, then obstacles by path and kind.
     pub(crate) fn shown(&self) -> String {
-        let entries = self.entries.lock().unwrap();
-        let entries = entries.iter().map(|(path, line)| format!("{} {line}", path.escaped()));
+        let mut entries = Vec::new();
+        for (path, lines) in &mut *self.entries.lock().unwrap() {
+            lines.sort();
+            entries.extend(lines.iter().map(|line| format!("{} {line}", path.escaped())));
+        }
         let mut obstacles: Vec<String> = self
             .obstacles
             .lock()
@@ -57,7 +59,17 @@ impl Met {
             .map(|obstacle| format!("! {} {:?}", obstacle.path.escaped(), obstacle.kind))
             .collect();
         obstacles.sort();
-        entries.chain(obstacles).collect::<Vec<_>>().join("\n")
+        entries.extend(obstacles);
+        entries.join("\n")
+    }
+
+    /// What comes twice must have been told.
+    fn check_twice(&self) {
+        let obstacles = self.obstacles.lock().unwrap();
+        for (path, lines) in &*self.entries.lock().unwrap() {
+            let told = obstacles.iter().any(|told| told.path == *path && told.kind == ObstacleKind::Twice);
+            assert!(lines.len() == 1 || told, "{path} came twice and nobody says so");
+        }
     }
 }
 
@@ -68,6 +80,7 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Source>, evidence::Error> {
 pub(crate) fn walk(source: &dyn Source, md5: bool) -> Met {
     let met = Met { md5, ..Met::default() };
     source.walk(NonZeroUsize::new(3).unwrap(), &met).unwrap();
+    met.check_twice();
     met
 }
 
