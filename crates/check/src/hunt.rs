@@ -13,7 +13,7 @@ pub(crate) mod people;
 mod tamper;
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::logs::Meaning;
 use directive::hunting::{Accounts, Hunting, Settings, Tamper};
@@ -178,6 +178,11 @@ fn meaning(texts: &[&String], unusable: &mut Vec<Gap>) -> Arc<Meaning> {
 /// What kind of account is which on every host. A test reads the table that comes with the product.
 fn common_accounts() -> Accounts {
     toml::from_str(include_str!("../data/accounts.toml")).unwrap_or_default()
+}
+
+/// What a mutex holds, also where another thread panicked: what it had told stands.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Adds a file under its name, or under another if two sets have different files of one name: neither may take

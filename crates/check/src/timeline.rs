@@ -4,10 +4,10 @@
 //! logs and findings in one order, each with its source and how far its clock can be trusted.
 //! A time that a copy of the evidence made is never taken for one of the instance.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use directive::record::{Finding, Moment, Severity};
-use directive::text::escape;
+use directive::record::{Finding, LogReach, Moment, Severity};
+use directive::text::{Text, escape};
 use jiff::Timestamp;
 
 /// Moments of one check, the weightiest first and then the latest before them.
@@ -61,8 +61,12 @@ fn sign_of(finding: &Finding, has_own_ctime: bool, shipped: &HashSet<i64>) -> Op
 }
 
 /// Everything in one order, bounded: what findings say stays, then what is nearest before and behind them.
-pub(crate) fn assemble(mut moments: Vec<Moment>, findings: &[Finding]) -> (Vec<Moment>, u64) {
-    moments.extend(findings.iter().flat_map(moments_of));
+///
+/// `logs` tells how far the clock of each log can be trusted.
+pub(crate) fn assemble(mut moments: Vec<Moment>, findings: &[Finding], logs: &[LogReach]) -> (Vec<Moment>, u64) {
+    let clocks: HashMap<&Text, &str> = logs.iter().map(|log| (&log.path, log.clock.as_str())).collect();
+    let clock_of = |finding: &Finding| finding.path.as_ref().and_then(|path| clocks.get(path).copied());
+    moments.extend(findings.iter().flat_map(|finding| moments_of(finding, clock_of(finding).unwrap_or("none"))));
     moments.sort();
     moments.dedup();
     let beyond = moments.len().saturating_sub(MOMENTS);
@@ -77,7 +81,8 @@ pub(crate) fn assemble(mut moments: Vec<Moment>, findings: &[Finding]) -> (Vec<M
 }
 
 /// A finding at each of its times: its `mtime` may say one thing and its `ctime` another.
-fn moments_of(finding: &Finding) -> Vec<Moment> {
+/// `log_clock` is how far the clock of its log can be trusted.
+fn moments_of(finding: &Finding, log_clock: &str) -> Vec<Moment> {
     let mut times: BTreeMap<Timestamp, &str> = BTreeMap::new();
     // Many findings are about what every host has: they tell nothing about when.
     if finding.severity < Severity::Low {
@@ -94,11 +99,37 @@ fn moments_of(finding: &Finding) -> Vec<Moment> {
         why: escape(&finding.why),
         path: finding.path.clone(),
         line: finding.place.as_ref().and_then(|place| place.strip_prefix("line ")?.parse().ok()),
-        clock: if clock == "event" { "zoned".to_owned() } else { clock.to_owned() },
+        clock: if clock == "event" { log_clock.to_owned() } else { clock.to_owned() },
         account: None,
         address: None,
         code: None,
         severity: Some(finding.severity),
     };
     times.into_iter().map(moment).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::integrity::bare;
+
+    fn log(path: &str, clock: &str) -> LogReach {
+        let (path, clock) = (Text::from(path), clock.to_owned());
+        LogReach { log: "auth".into(), path, first: None, last: None, lines: 1, strange: 0, clock }
+    }
+
+    #[test]
+    fn a_finding_in_a_log_has_the_clock_of_that_log() {
+        let at = Timestamp::from_second(1_618_920_000).unwrap();
+        let finding = |path: &str| {
+            let mut finding = bare("sigma-match", Severity::High, path.as_bytes(), "seen".into(), None);
+            finding.times.insert("event".into(), at);
+            finding
+        };
+        let findings = [finding("/var/log/a"), finding("/var/log/b"), finding("/var/log/c")];
+        let logs = [log("/var/log/a", "year-assumed"), log("/var/log/b", "zoned")];
+        let (moments, beyond) = assemble(Vec::new(), &findings, &logs);
+        let clocks: Vec<&str> = moments.iter().map(|moment| moment.clock.as_str()).collect();
+        assert_eq!((clocks, beyond), (vec!["year-assumed", "zoned", "none"], 0));
+    }
 }

@@ -12,7 +12,7 @@ use std::num::NonZeroUsize;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::{ArgAction, ValueEnum};
-use directive::record::{Body, Record, Severity};
+use directive::record::{Body, Conclusion, Record, Severity};
 use directive::text::{Text, escape};
 
 use crate::error::CommandError;
@@ -189,18 +189,22 @@ impl Ui {
                     escape(&account.why)
                 ))
             }
-            Body::Verdict(conclusion) => {
-                let whose = record.instance.as_deref().map(|name| format!("{}: ", escape(name))).unwrap_or_default();
-                let reasons = conclusion.reasons.iter().map(escape).collect::<Vec<_>>().join("; ");
-                let since = conclusion.first_sign.map(|first| {
-                    let by = conclusion.first_sign_by.as_deref().unwrap_or_default();
-                    format!("; first sign {first:.0}: {}", escape(by))
-                });
-                Some(format!("verdict {whose}{}: {reasons}{}", conclusion.verdict, since.unwrap_or_default()))
-            }
+            Body::Verdict(conclusion) => Some(verdict(record, conclusion)),
             _ => None,
         }
     }
+}
+
+/// A verdict with its reasons, one a line.
+fn verdict(record: &Record, conclusion: &Conclusion) -> String {
+    let whose = record.instance.as_deref().map(|name| format!("{}: ", escape(name))).unwrap_or_default();
+    let mut lines = vec![format!("verdict {whose}{}", conclusion.verdict)];
+    lines.extend(conclusion.reasons.iter().map(|reason| format!("  {}", escape(reason))));
+    if let Some(first) = conclusion.first_sign {
+        let by = conclusion.first_sign_by.as_deref().map(|by| format!(": {}", escape(by))).unwrap_or_default();
+        lines.push(format!("  First sign {first:.0}, {} before this check{by}.", report::dwell(first, record.at)));
+    }
+    lines.join("\n")
 }
 
 fn style(color: AnsiColor) -> Style {

@@ -228,24 +228,16 @@ impl Reader {
         self.is_passing = self.held.len() > self.limits.line;
     }
 
-    /// Reads the wanted lines of a block and counts the others.
-    fn block(&mut self, block: &[u8], sink: &mut dyn Sink) {
-        let (passed, mut rest) = (self.report.passed, block);
-        while !rest.is_empty() {
-            let unwanted = self.unwanted(rest, sink);
-            if unwanted > 0 {
-                let lines = memchr_iter(b'\n', &rest[..unwanted]).count() as u64;
-                (self.report.lines, self.report.passed) = (self.report.lines + lines, self.report.passed + lines);
-                rest = &rest[unwanted..];
-            }
+    /// Reads the wanted lines of a block, in their order, and counts the others.
+    fn block(&mut self, mut block: &[u8], sink: &mut dyn Sink) {
+        while !block.is_empty() {
+            let (unwanted, rest) = block.split_at(self.unwanted(block, sink));
+            self.pass(unwanted, sink);
             let end = memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
             if end > 0 {
                 self.line(&rest[..end], true, sink);
             }
-            rest = &rest[end..];
-        }
-        if self.report.passed > passed {
-            self.sample(block, sink);
+            block = &rest[end..];
         }
     }
 
@@ -259,14 +251,20 @@ impl Reader {
         wanted.map_or(block.len(), |at| memrchr(b'\n', &block[..at]).map_or(0, |end| end + 1))
     }
 
-    /// Reads the first and the last line of a block for their times, which a report tells whatever is wanted.
-    fn sample(&mut self, block: &[u8], sink: &mut dyn Sink) {
-        let first = memchr(b'\n', block).map_or(block.len(), |end| end + 1);
-        let last = memrchr(b'\n', &block[..block.len() - 1]).map_or(0, |end| end + 1);
-        let lines = self.report.lines;
-        self.line(&block[..first], false, sink);
-        self.line(&block[last..], false, sink);
-        self.report.lines = lines;
+    /// Counts lines that nobody wants. The first and the last of them are read for their times, which a report
+    /// tells whatever is wanted.
+    fn pass(&mut self, lines: &[u8], sink: &mut dyn Sink) {
+        let Some(inner) = lines.len().checked_sub(1) else { return };
+        let count = memchr_iter(b'\n', &lines[..inner]).count() as u64 + 1;
+        let last_number = self.report.lines + count;
+        let first = memchr(b'\n', lines).map_or(lines.len(), |end| end + 1);
+        let last = memrchr(b'\n', &lines[..inner]).map_or(0, |end| end + 1);
+        self.line(&lines[..first], false, sink);
+        if last > 0 {
+            self.report.lines = last_number - 1;
+            self.line(&lines[last..], false, sink);
+        }
+        self.report.passed += count;
     }
 
     fn line(&mut self, line: &[u8], is_wanted: bool, sink: &mut dyn Sink) {

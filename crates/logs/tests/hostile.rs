@@ -159,6 +159,18 @@ fn lines_that_nobody_wants_are_counted_and_keep_their_numbers() {
     assert!(report.first.is_some() && report.strange == 0);
 }
 
+#[test]
+fn passing_over_lines_makes_no_time_run_backwards() {
+    let at = |minute: u32| ACCESS.replace(":46:32", &format!(":{minute:02}:32"));
+    let log = [at(1), at(20), at(40).replace("/a", "/needle"), at(41), at(59)].concat();
+    let mut sink = Needle(b"needle", Vec::new());
+    let report = logs::read(log.as_bytes(), settings(), &mut sink);
+    assert_eq!((report.backward, report.passed, sink.1[0].number), (vec![], 4, 3));
+    // What lies between the first and the last of them is not read, and not claimed to be.
+    let whole = logs::read(log.as_bytes(), settings(), &mut Needle(b"-", Vec::new()));
+    assert_eq!((report.first, report.last), (whole.first, whole.last));
+}
+
 /// A log that mixes what real ones hold with what somebody may have put there.
 fn mixed() -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
     use proptest::prelude::*;

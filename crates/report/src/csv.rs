@@ -12,13 +12,24 @@ use crate::value;
 ///
 /// None in practice: it writes to memory.
 pub fn render(report: &Report, form: &directive::form::Form) -> Result<String, csv::Error> {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     let questions = form.columns.iter().map(|column| format!("{} {}", column.label, column.question));
     let header = std::iter::once("Instance".to_owned()).chain(questions);
-    writer.write_record(header.map(|title| value::csv(title.trim_end())))?;
-    for row in &report.form.rows {
-        let answers = row.answers.iter().map(|answer| answer.value.as_deref().unwrap_or_default());
-        writer.write_record(std::iter::once(row.instance.as_str()).chain(answers).map(value::csv))?;
+    let rows = report.form.rows.iter().map(|row| {
+        let answers = row.answers.iter().map(|answer| answer.value.clone().unwrap_or_default());
+        std::iter::once(row.instance.clone()).chain(answers).collect()
+    });
+    table(header.map(|title| title.trim_end().to_owned()).collect(), rows)
+}
+
+/// A table whose first line is `header`.
+///
+/// # Errors
+///
+/// None in practice: it writes to memory.
+pub(crate) fn table(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> Result<String, csv::Error> {
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    for row in std::iter::once(header).chain(rows) {
+        writer.write_record(row.iter().map(|cell| value::csv(cell)))?;
     }
     let bytes = writer.into_inner().map_err(|err| csv::Error::from(std::io::Error::from(err.error().kind())))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -20,6 +20,7 @@ pub mod workbook;
 
 pub use fill::{Answer, Broken, Filled, Row};
 pub use model::{Built, InstanceReport, Report, ReportDuty};
+pub use words::dwell;
 
 /// Puts a report in JSON, as the value behind the other forms. Ends with a newline.
 ///

@@ -8,7 +8,7 @@
 use directive::record::{Account, AccountKind, Moment};
 use serde::Serialize;
 
-use crate::value;
+use crate::csv::table;
 
 /// One line for Timesketch.
 #[derive(Serialize)]
@@ -100,7 +100,7 @@ pub fn csv<'a>(of: impl IntoIterator<Item = (&'a str, &'a [Moment])>) -> Result<
             moment.severity.map(crate::words::severity).unwrap_or_default().to_owned(),
         ]
     });
-    table(&names, rows)
+    table(names.map(str::to_owned).to_vec(), rows)
 }
 
 /// Accounts to reset as a table.
@@ -126,7 +126,7 @@ pub fn accounts<'a>(of: impl IntoIterator<Item = (&'a str, &'a [Account])>) -> R
             account.why.clone(),
         ]
     });
-    table(&names, rows)
+    table(names.map(str::to_owned).to_vec(), rows)
 }
 
 fn each<'a, T: 'a>(of: impl IntoIterator<Item = (&'a str, &'a [T])>) -> impl Iterator<Item = (&'a str, &'a T)> {
@@ -136,16 +136,6 @@ fn each<'a, T: 'a>(of: impl IntoIterator<Item = (&'a str, &'a [T])>) -> impl Ite
 /// What kind of account it is, as words.
 pub(crate) fn kinds(account: &Account) -> String {
     account.kinds.iter().map(|kind: &AccountKind| kind.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-fn table(names: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Result<String, csv::Error> {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    writer.write_record(names)?;
-    for row in rows {
-        writer.write_record(row.iter().map(|cell| value::csv(cell)))?;
-    }
-    let bytes = writer.into_inner().map_err(|err| csv::Error::from(std::io::Error::from(err.error().kind())))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

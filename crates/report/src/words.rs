@@ -163,8 +163,8 @@ pub(crate) fn since(conclusion: Option<&Conclusion>, checked_at: Option<Timestam
     Some(format!("First sign: {}{dwell}{by}.", moment(first, zone)))
 }
 
-/// How long it lasted: `14 d 3 h`.
-fn dwell(from: Timestamp, to: Timestamp) -> String {
+/// How long it lasted, in whole hours: `14 d 3 h`; `0 h` if `to` lies before `from`.
+pub fn dwell(from: Timestamp, to: Timestamp) -> String {
     let hours = (to.as_second() - from.as_second()).max(0) / 3600;
     if hours < 24 { format!("{hours} h") } else { format!("{} d {} h", hours / 24, hours % 24) }
 }

@@ -16,7 +16,7 @@ use hunt::indicator::{File, Hit};
 use hunt::yara::{About, Match, Scanner, Unscanned};
 
 use super::logs::{Reading, Told};
-use super::{Hunt, tamper};
+use super::{Hunt, lock, tamper};
 use crate::glob;
 use crate::integrity::{KEPT, about};
 
@@ -81,7 +81,7 @@ pub(crate) struct Jobs(Mutex<Receiver<Box<Job>>>);
 
 impl Jobs {
     fn next(&self) -> Option<Box<Job>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+        lock(&self.0).recv().ok()
     }
 }
 
@@ -107,7 +107,7 @@ pub(crate) struct Closing<'f, 'a>(pub(crate) &'f Files<'a>);
 
 impl Drop for Closing<'_, '_> {
     fn drop(&mut self) {
-        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lock(&self.0.jobs).take();
     }
 }
 
@@ -212,7 +212,7 @@ impl<'a> Files<'a> {
             None => {
                 let is_shared = is_further || meta.nlink > 1;
                 let name = (!is_shared).then(|| meta.path.clone());
-                let mut later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut later = lock(&self.later);
                 let later =
                     later.entry((digests.sha256, name)).or_insert_with(|| Later { digests: *digests, names: vec![] });
                 later.names.push(meta.clone());
@@ -221,7 +221,7 @@ impl<'a> Files<'a> {
     }
 
     fn hand_over(&self, job: Box<Job>) {
-        let sender = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sender = lock(&self.jobs).clone();
         if let Some(Err(refused)) = sender.map(|sender| sender.send(job)) {
             // Every hunting thread is gone, which only a panic does; it will be told where threads are joined.
             self.gap(&refused.0.meta, "hunting ended early");
@@ -231,7 +231,7 @@ impl<'a> Files<'a> {
     /// Hunts in what was not held in memory: long files in pieces, files with several names, and files that a
     /// manifest lists and that turned out to be others.
     pub(crate) fn finish(self, source: &dyn Source, threads: NonZeroUsize, stop: &(dyn Fn() -> bool + Sync)) -> Found {
-        let later = std::mem::take(&mut *self.later.lock().unwrap_or_else(PoisonError::into_inner));
+        let later = std::mem::take(&mut *lock(&self.later));
         let mut scanner = (!later.is_empty()).then(|| self.hunt.rules.scanner());
         for mut file in later.into_values() {
             file.names.sort_by(|a, b| a.path.cmp(&b.path));
@@ -370,10 +370,6 @@ impl<'a> Files<'a> {
     fn finds(&self) -> std::sync::MutexGuard<'_, Finds> {
         lock(&self.finds)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn known<'f>(meta: &'f Meta, digests: &Digests) -> File<'f> {

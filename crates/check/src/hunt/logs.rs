@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use logs::{Clock, Meaning, Settings};
 
 use super::people::People;
-use super::{Hunt, Origin};
+use super::{Hunt, Origin, lock};
 use crate::glob;
 use watch::Watch;
 
@@ -208,10 +208,6 @@ impl<'a> Reading<'a> {
 
 fn next(queue: &Mutex<Vec<(usize, Meta)>>) -> Option<(usize, Meta)> {
     lock(queue).pop()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Chunks of a log as something to read.

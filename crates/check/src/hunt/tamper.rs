@@ -6,13 +6,14 @@
 //! Source: ATT&CK T1070.006 (timestomping), T1574.006 (preload), T1074.001 (local staging).
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use directive::hunting::{self, Misplaced, Tamper, TellingFile};
 use directive::record::{Evidence, Finding, Severity};
 use directive::text::Text;
 use evidence::{Digests, Kind, Meta, Nature, Source};
 
+use super::lock;
 use crate::glob;
 use crate::integrity::{about, bare, is_below};
 
@@ -80,7 +81,7 @@ impl Places {
     fn count(&self, meta: &Meta) {
         let path = meta.path.as_bytes();
         let folder = &path[..path.iter().rposition(|byte| *byte == b'/').unwrap_or(0)];
-        let mut seconds = self.seconds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seconds = lock(&self.seconds);
         if let Some(second) = seconds.get_mut(folder) {
             second.files += 1;
             second.at = second.at.filter(|at| *at == meta.mtime.seconds);
@@ -99,7 +100,7 @@ impl Places {
     /// Folders whose files all bear one second, where other folders do not: somebody gave a whole folder the
     /// time of one of its files. An image that was made in one go has the same second everywhere.
     fn folders_on_one_second(&self, clause: Option<&str>) -> Vec<Finding> {
-        let seconds = self.seconds.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds = lock(&self.seconds);
         let mut by_second: BTreeMap<i64, u64> = BTreeMap::new();
         let on_one = seconds.iter().filter_map(|(folder, second)| Some((folder, second.at?, second.files)));
         let on_one: Vec<_> = on_one.filter(|(_, _, files)| *files >= TOGETHER).collect();

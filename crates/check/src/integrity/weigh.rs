@@ -80,7 +80,7 @@ impl Seen<'_> {
         let coverage = Coverage { logs: told.reach, ..tally.coverage };
         let sign = timeline::first_sign(&findings, self.request.source.has_own_ctime(), &tally.shipped);
         let accounts = self.accounts(told.people, sign.as_ref(), &mut gaps);
-        let (timeline, beyond) = timeline::assemble(told.moments, &findings);
+        let (timeline, beyond) = timeline::assemble(told.moments, &findings, &coverage.logs);
         if beyond > 0 {
             let why = format!("{beyond} more moments of the timeline than are kept");
             gaps.push(Gap { code: "too-many".into(), path: None, place: None, why, required: false });

@@ -82,7 +82,7 @@ fn the_timeline_and_the_accounts_are_written_to_files() {
         ]);
         assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
         let (said, told) = (stdout(&output), stderr(&output));
-        assert!(said.contains("first sign 2021-03-10T02:16:40Z"), "{said}");
+        assert!(said.contains("First sign 2021-03-10T02:16:40Z"), "{said}");
         assert!(said.contains("reset System Local\\h.lindqvist (local)"), "{said}");
         assert!(told.contains("not-as-shipped -> mismatch: holds"), "{told}");
         assert!(told.contains("not-seen -> inconclusive:"), "{told}");
