@@ -20,8 +20,9 @@ use directive::hunting::{Accounts, Hunting, Settings, Tamper};
 use directive::judge;
 use directive::record::Gap;
 use hunt::indicator::{self, Indicators};
+use hunt::literals::{Literals, Words};
+use hunt::sigma;
 use hunt::yara::{self, Rules};
-use hunt::{sigma, sigma::Literals};
 use sha2::{Digest as _, Sha256};
 
 /// Bounds of hunting.
@@ -127,8 +128,9 @@ impl Hunt {
         places.meaning = meaning(&meanings, &mut unusable);
         let wanted_codes = tamper.wanted_codes();
         // Lines of a web server tell nothing else; no table asks for their codes, since they have none.
-        let is_literal = !indicators.wants_events() && tamper.events.iter().all(|row| !row.codes.is_empty());
-        let access = if is_literal { sigma.literals_for(::logs::Format::Access) } else { None };
+        let is_literal = tamper.events.iter().all(|row| !row.codes.is_empty());
+        let words = is_literal.then(|| access_words(&sigma, &indicators)).flatten();
+        let access = words.and_then(Literals::new);
         Some(Self {
             settings,
             tamper,
@@ -155,6 +157,13 @@ impl Hunt {
     pub(crate) fn unusable(&self) -> &[Gap] {
         &self.unusable
     }
+}
+
+/// What a line of an access log must hold before a rule can match it or an indicator be seen in it.
+fn access_words(sigma: &sigma::Rules, indicators: &Indicators) -> Words {
+    let mut words = sigma.words_for(::logs::Format::Access)?;
+    words.extend(indicators.words()?);
+    Some(words)
 }
 
 /// The table of meanings with the rows of packs in front. A table that cannot be read is a gap, and the others count.

@@ -17,6 +17,8 @@ use directive::record::Severity;
 use ipnet::IpNet;
 use logs::Event;
 
+use crate::literals::{self, Words, all, any, word};
+
 /// Bounds of what is read.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -75,6 +77,16 @@ impl Sign {
     /// Whether an event of a log can bear it.
     fn is_of_events(&self) -> bool {
         !matches!(self, Self::Sha256(_) | Self::Sha1(_) | Self::Md5(_) | Self::Path(_) | Self::Name(_))
+    }
+
+    /// What every line holds whose event bears it.
+    fn words(&self) -> Words {
+        match self {
+            Self::Network(network) => literals::network(network),
+            Self::Domain(text) | Self::Url(text) | Self::UserAgent(text) => word(text),
+            Self::Content(bytes) => word(&String::from_utf8_lossy(bytes)),
+            Self::Sha256(_) | Self::Sha1(_) | Self::Md5(_) | Self::Path(_) | Self::Name(_) => None,
+        }
     }
 }
 
@@ -232,7 +244,7 @@ impl Indicators {
                 _ => {}
             }
             if let Ok(address) = value.parse::<IpAddr>() {
-                self.networks(address, &mut seen);
+                self.networks(address.to_canonical(), &mut seen);
             }
         }
         let texts = event.fields.iter().map(|(_, value)| value.as_bytes());
@@ -240,9 +252,13 @@ impl Indicators {
         self.hits(&seen)
     }
 
-    /// Whether any can be seen in an event of a log.
-    pub fn wants_events(&self) -> bool {
-        self.signs.keys().any(Sign::is_of_events)
+    /// What a line must hold before an event of it can bear any; `None` if that cannot be said of some, so that every
+    /// line is wanted. Sound for logs whose values stand in the line as they are ([`logs::Sink::next`]).
+    pub fn words(&self) -> Words {
+        let alternatives = self.all.iter().flat_map(|indicator| &indicator.any_of);
+        // What also needs a file is never seen in an event.
+        let of_events = alternatives.filter(|together| together.iter().all(Sign::is_of_events));
+        any(of_events.map(|together| all(together.iter().map(Sign::words))))
     }
 
     /// Whether some need the content of files.

@@ -4,5 +4,6 @@
 //! a crate because they are heavy. Never opens a file or a socket, and lets no rule do so.
 
 pub mod indicator;
+pub mod literals;
 pub mod sigma;
 pub mod yara;

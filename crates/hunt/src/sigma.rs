@@ -22,7 +22,7 @@ use logs::{Event, Format, Source};
 use rsigma_eval::{Engine, EvaluationResult};
 use rsigma_parser::{Level, LogSource};
 
-pub use literals::Literals;
+use crate::literals::Words;
 use view::View;
 
 /// Bounds of rules.
@@ -153,15 +153,15 @@ impl Rules {
         self.stumbled.load(Ordering::Relaxed)
     }
 
-    /// What some line must hold to match any rule; `None` if some rule can match without such words, so that every
+    /// What a line must hold to match any rule; `None` if some rule can match without such words, so that every
     /// line is wanted. Sound for logs whose values stand in the line as they are ([`logs::Sink::next`]).
-    pub fn literals(&self) -> Option<Literals> {
-        Literals::of(self.engine.rules().iter())
+    pub fn words(&self) -> Words {
+        literals::of_rules(self.engine.rules().iter())
     }
 
     /// The same for the lines of one format: rules for other log sources are left out.
-    pub fn literals_for(&self, format: Format) -> Option<Literals> {
-        Literals::of(self.engine.rules().iter().filter(|rule| literals::can_be_from(&rule.logsource, format)))
+    pub fn words_for(&self, format: Format) -> Words {
+        literals::of_rules(self.engine.rules().iter().filter(|rule| literals::can_be_from(&rule.logsource, format)))
     }
 
     /// As which log sources an event is held against rules. Empty: no rule is for it.

@@ -99,7 +99,8 @@ impl Event {
 pub(crate) fn address(text: &str) -> Option<IpAddr> {
     let bare = text.trim_start_matches('[');
     let bare = bare.split([']', '%']).next().unwrap_or_default();
-    let whole = bare.parse().ok();
+    // A server that listens for both versions writes addresses of IPv4 as such of IPv6.
+    let whole = bare.parse().ok().map(|address: IpAddr| address.to_canonical());
     whole.or_else(|| bare.rsplit_once(':')?.0.parse::<Ipv4Addr>().ok().map(IpAddr::V4))
 }
 

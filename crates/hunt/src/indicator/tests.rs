@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use directive::text::Text;
 
 use super::*;
+use crate::literals::Literals;
 
 const SHELL: &str = "a1dcdf62aafc36dd8cf64774dea80d79fb4e24ba2a82adf4d944d9186acd1cc1";
 
@@ -129,4 +130,34 @@ fn a_pattern_that_multiplies_out_is_refused() {
 fn a_revoked_indicator_is_not_used() {
     let text = bundle("[file:name = 'a']").replace("\"name\":", "\"revoked\":true,\"name\":");
     assert!(read("b.json", &text).0.is_empty());
+}
+
+#[test]
+fn a_line_that_bears_an_indicator_holds_a_word_of_it() {
+    let list = "203.0.113.9\n192.0.2.0/24\n2001:db8::7\nexample.org\nhttp://example.net/kit.js\n";
+    let (mut indicators, problems) = read("list.txt", list);
+    assert_eq!(problems, []);
+    let literals = Literals::new(indicators.words().unwrap()).unwrap();
+    let line = |host: &str, from: &str, page: &str| {
+        format!("{host} {from} - - [08/Apr/2021:11:46:32 +0000] \"GET {page} HTTP/1.1\" 200 5 \"-\" \"x\"\n")
+    };
+    for (line, is_hit) in [
+        (line("a.example", "203.0.113.9", "/"), true),
+        (line("a.example", "::ffff:203.0.113.9", "/"), true),
+        (line("a.example", "::FFFF:CB00:7109", "/"), true),
+        (line("a.example", "192.0.2.77", "/"), true),
+        (line("a.example", "2001:0DB8:0:0:0:0:0:7", "/"), true),
+        (line("EXAMPLE.ORG", "10.0.0.1", "/"), true),
+        (line("a.example", "10.0.0.1", "http://example.net/kit.js"), true),
+        (line("a.example", "10.0.0.1", "/"), false),
+    ] {
+        let mut events = Vec::new();
+        let settings = logs::Settings::new(jiff::Timestamp::from_second(1_800_000_000).unwrap());
+        logs::read(line.as_bytes(), settings, &mut |event| events.push(event));
+        assert_eq!(events.len(), 1, "{line}");
+        assert_eq!(!indicators.event(&events[0]).is_empty(), is_hit, "{line}");
+        assert_eq!(literals.next(line.as_bytes()).is_some(), is_hit, "{line}");
+    }
+    indicators.all[0].any_of[0] = vec![Sign::Network("0.0.0.0/0".parse().unwrap())];
+    assert_eq!(indicators.words(), None, "every line is wanted");
 }

@@ -4,6 +4,7 @@ use logs::Format;
 use proptest::prelude::*;
 
 use super::tests::{WEB, compile, matched, passing, request};
+use crate::literals::Literals;
 
 /// Conditions of every shape over detections of every kind.
 fn conditions() -> impl Strategy<Value = String> {
@@ -62,7 +63,7 @@ proptest! {
             format!("192.0.2.7 - - [08/Apr/2021:11:46:32 +0000] \"GET /{path} HTTP/1.1\" 200 17 \"-\" \"{agent}\"\n")
         });
         let log: String = lines.collect();
-        if let Some(literals) = rules.literals_for(Format::Access) {
+        if let Some(literals) = rules.words_for(Format::Access).and_then(Literals::new) {
             prop_assert_eq!(passing(&rules, &literals, &log).0, matched(&rules, &log), "{}", rule);
         }
     }
@@ -78,7 +79,7 @@ proptest! {
             prop_assert!(broken.iter().all(|broken| !broken.report.is_empty()));
             let log = request("POST", &target.replace(['"', '\\', ' '], "/"), 200);
             matched(&rules, &log);
-            rules.literals();
+            rules.words();
             prop_assert_eq!(rules.stumbled(), 0);
         }
     }
