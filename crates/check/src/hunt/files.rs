@@ -3,6 +3,7 @@
 //! Whoever reads hands what must be scanned to threads that hunt, each with a scanner of its own: scanners
 //! cannot change threads, and one that is kept from file to file costs a quarter of a new one for each.
 
+use std::collections::btree_map::IntoValues;
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -232,14 +233,13 @@ impl<'a> Files<'a> {
     /// manifest lists and that turned out to be others.
     pub(crate) fn finish(self, source: &dyn Source, threads: NonZeroUsize, stop: &(dyn Fn() -> bool + Sync)) -> Found {
         let later = std::mem::take(&mut *lock(&self.later));
-        let mut scanner = (!later.is_empty()).then(|| self.hunt.rules.scanner());
-        for mut file in later.into_values() {
-            file.names.sort_by(|a, b| a.path.cmp(&b.path));
-            match &mut scanner {
-                Some(scanner) if !stop() => self.in_pieces(scanner, source, &file),
-                _ => break,
+        let helpers = threads.get().min(later.len());
+        let later = Mutex::new(later.into_values());
+        std::thread::scope(|scope| {
+            for _ in 0..helpers {
+                scope.spawn(|| self.work_later(&later, source, stop));
             }
-        }
+        });
         self.keep(self.places.finish(source, self.clause));
         let mut told = self.logs.finish(source, threads, stop);
         std::mem::take(&mut told.findings).into_iter().for_each(|finding| lock(&self.finds).keep(finding));
@@ -252,6 +252,18 @@ impl<'a> Files<'a> {
         let findings = finds.by_rule.into_values().flat_map(BTreeMap::into_values).collect();
         gaps.append(&mut told.gaps);
         Found { findings, gaps, hunted: finds.hunted, told }
+    }
+
+    /// Hunts in files of the queue until it is empty. For a thread of its own.
+    fn work_later(&self, queue: &Mutex<IntoValues<Bytes, Later>>, source: &dyn Source, stop: &dyn Fn() -> bool) {
+        let mut scanner = self.hunt.rules.scanner();
+        while !stop() {
+            // A guard that lives as long as the file would keep the others waiting.
+            let next = lock(queue).next();
+            let Some(mut file) = next else { return };
+            file.names.sort_by(|a, b| a.path.cmp(&b.path));
+            self.in_pieces(&mut scanner, source, &file);
+        }
     }
 
     /// Hunts in one file, and names it by all of `names`. Rules that ask for the name see the first.
