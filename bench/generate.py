@@ -4,10 +4,13 @@
 generate.py access BYTES    an access log in the combined form, about BYTES long; one line in 100,000 is an attack
 generate.py sigma N         N Sigma rules about web servers, one YAML file of many documents
 generate.py yara N          N YARA rules
+generate.py planted N DIR   files in DIR that some of those N rules match
 
 The shapes follow public rule sets: what kinds of strings, how many of each, which conditions. The texts are made up.
 """
+import os
 import random
+import re
 import sys
 
 WORDS = """account admin archive asset basket billing bundle cache calendar cart catalog checkout client cloud config
@@ -112,7 +115,8 @@ def yara_string(rng, name):
     return f"    ${name} = /{text(rng, 6, 12)}[a-z0-9]{{4,12}}{text(rng, 4, 8)}/"
 
 
-def yara(count):
+def yara_rules(count):
+    """Name, strings, and condition in two parts, of each rule."""
     rng = random.Random(3)
     for number in range(count):
         strings = [yara_string(rng, f"s{place}") for place in range(rng.randint(2, 8))]
@@ -120,11 +124,29 @@ def yara(count):
         head = {0: "uint16(0) == 0x5a4d and filesize < 2MB and ", 1: "uint32(0) == 0x464c457f and ",
                 2: "filesize < 500KB and "}.get(shape, "")
         condition = rng.choice(["all of them", "2 of them", "any of ($s*)"])
+        yield f"made_{number:05d}", strings, head, condition
+
+
+def yara(count):
+    for name, strings, head, condition in yara_rules(count):
         lines = "\n".join(strings)
-        print(f"rule made_{number:05d} {{\n  strings:\n{lines}\n  condition:\n    {head}{condition}\n}}\n")
+        print(f"rule {name} {{\n  strings:\n{lines}\n  condition:\n    {head}{condition}\n}}\n")
+
+
+def planted(count, folder):
+    """One file for each of the first twenty rules that a single plain text satisfies."""
+    plain = re.compile(r'= "([^"]*)"(?: ascii| nocase)?$')
+    made = 0
+    for name, strings, head, condition in yara_rules(count):
+        found = plain.search(strings[0])
+        if found and not head and condition.startswith("any") and made < 20:
+            made += 1
+            with open(os.path.join(folder, f"planted-{name}.txt"), "w") as out:
+                out.write(f"harmless text\n {found[1]} \n")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1] not in ("access", "sigma", "yara") or not sys.argv[2].isdigit():
+    kinds = {"access": access, "sigma": sigma, "yara": yara, "planted": planted}
+    if len(sys.argv) < 3 or sys.argv[1] not in kinds or not sys.argv[2].isdigit():
         sys.exit(__doc__)
-    {"access": access, "sigma": sigma, "yara": yara}[sys.argv[1]](int(sys.argv[2]))
+    kinds[sys.argv[1]](int(sys.argv[2]), *sys.argv[3:])

@@ -6,7 +6,7 @@
 //! others still run. Rules that were compiled elsewhere are never loaded: whoever wrote those bytes could run
 //! code here.
 //! Source: YARA-X, "Differences from YARA"; externals as public rule sets expect them (Loki, THOR).
-//! Speed: not measured here yet. One scanner a thread, kept from file to file, as its authors advise.
+//! Speed: `bench/hunt.sh`. One scanner a thread, kept from file to file, as its authors advise.
 
 mod include;
 
