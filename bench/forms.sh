@@ -1,71 +1,64 @@
-#!/usr/bin/env bash
-# How fast is evidence in each form, beside the programs that people use instead?
+#!/bin/sh
+# How fast is evidence in each form, beside the same tree as a folder, and beside what unpacks it?
 #
-# Usage: bench/forms.sh SOURCE_FOLDER WORK_FOLDER [ROUNDS]. Copies nothing of the machine's own state: the tree is
-# copied to WORK_FOLDER, packed there in every form, and each form is checked against one SHA-256 list,
-# round by round with its peers, warm. Prints medians and ratios as a table.
+#   bench/forms.sh [FOLDER]     FOLDER is /usr/share unless given; it is copied to $TMPDIR and packed there in every form
+#   RUNS=5 OUT=file PORTCULLIS=target/release/portcullis
+set -eu
+export LC_ALL=C
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/lib.sh"
 
-set -euo pipefail
+folder=${1:-/usr/share}
+runs=${RUNS:-5}
+ours=${PORTCULLIS:-"$here/../target/release/portcullis"}
+out=${OUT:-"$here/runs/$(date -u +%Y-%m-%d)-forms.md"}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+tree="$work/tree"
 
-readonly SOURCE=$1 WORK=$2 ROUNDS=${3:-5}
-readonly PORTCULLIS=${PORTCULLIS:-target/release/portcullis}
+cp -rP --preserve=mode,timestamps "$folder" "$tree"
+(cd "$tree" && find . -type f -print0 | xargs -0 sha256sum) > "$work/list"
+size=$(du -sm --apparent-size "$tree" | cut -f1)
+mke2fs -q -t ext4 -d "$tree" "$work/disk.raw" "$((size * 13 / 10 + 200))M"
+qemu-img convert -f raw -O qcow2 "$work/disk.raw" "$work/disk.qcow2"
+tar --numeric-owner -cf "$work/tree.tar" -C "$tree" .
+tar --numeric-owner --zstd -cf "$work/tree.tar.zst" -C "$tree" .
+# Ten thousand small files.
+mkdir "$work/small"
+for n in $(seq 10000); do seq "$n" "$((n + 500))" > "$work/small/$n"; done
+(cd "$work/small" && find . -type f -print0 | xargs -0 sha256sum) > "$work/small.list"
+tar --numeric-owner --zstd -cf "$work/small.tar.zst" -C "$work/small" .
 
-main() {
-    mkdir -p "$WORK"
-    [[ -d $WORK/tree ]] || prepare
-    local round form
-    rm -f "$WORK"/time-*
-    for round in $(seq "$ROUNDS"); do
-        timed peer-xargs xargs_sum
-        timed peer-openssl openssl_sum
-        timed peer-tar-zstd tar_sum
-        timed peer-aide aide_check
-        for form in tree ext4.raw disk.qcow2 tree.tar tree.tar.zst; do
-            timed "$form" portcullis "$WORK/$form"
-        done
-    done
-    table
-}
+check() { echo "exec $ours check $work/$1 --manifest $work/list --json"; }
+as_folder() { check tree; }
+as_raw() { check disk.raw; }
+as_qcow2() { check disk.qcow2; }
+as_tar() { check tree.tar; }
+as_zst() { check tree.tar.zst; }
+tar_sum() { echo "tar --zstd -xOf $work/tree.tar.zst | sha256sum"; }
+small_zst() { echo "exec $ours check $work/small.tar.zst --manifest $work/small.list --json"; }
+small_sum() { echo "tar --zstd -xOf $work/small.tar.zst | sha256sum"; }
+rounds "$runs" as_folder as_raw as_qcow2 as_tar as_zst tar_sum small_zst small_sum
 
-prepare() {
-    cp -a "$SOURCE" "$WORK/tree"
-    (cd "$WORK/tree" && find . -type f -print0 | xargs -0 sha256sum >"$WORK/list")
-    local size
-    size=$(du -sm --apparent-size "$WORK/tree" | cut -f1)
-    mke2fs -q -t ext4 -d "$WORK/tree" "$WORK/ext4.raw" "$((size * 13 / 10 + 200))M"
-    qemu-img convert -f raw -O qcow2 "$WORK/ext4.raw" "$WORK/disk.qcow2"
-    tar --numeric-owner -cf "$WORK/tree.tar" -C "$WORK/tree" .
-    tar --numeric-owner --zstd -cf "$WORK/tree.tar.zst" -C "$WORK/tree" .
-    printf '%s\n' "database_in=file:$WORK/aide.db" "database_out=file:$WORK/aide.db" "report_url=file:/dev/null" \
-        "$WORK/tree sha256+p+u+g+s+m" >"$WORK/aide.conf"
-    aide --init --config="$WORK/aide.conf" >/dev/null
-}
-
-portcullis() { "$PORTCULLIS" -q check "$1" --manifest "$WORK/list" >/dev/null || true; }
-xargs_sum() { (cd "$WORK/tree" && find . -type f -print0 | xargs -0 -P2 -n 500 sha256sum >/dev/null); }
-openssl_sum() { (cd "$WORK/tree" && find . -type f -print0 | xargs -0 openssl dgst -sha256 >/dev/null); }
-tar_sum() { tar --zstd -xOf "$WORK/tree.tar.zst" | sha256sum >/dev/null; }
-aide_check() { aide --check --config="$WORK/aide.conf" >/dev/null || true; }
-
-timed() {
-    local name=$1 begun ended
-    shift
-    begun=$(date +%s%N)
-    "$@"
-    ended=$(date +%s%N)
-    echo $(((ended - begun) / 1000000)) >>"$WORK/time-$name"
-}
-
-median() { sort -n "$WORK/time-$1" | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
-
-table() {
-    local tree name
-    tree=$(median tree)
-    printf '| what | ms (median of %s) | times our folder |\n|---|---|---|\n' "$ROUNDS"
-    for name in tree ext4.raw disk.qcow2 tree.tar tree.tar.zst peer-xargs peer-openssl peer-tar-zstd peer-aide; do
-        awk -v name="$name" -v ms="$(median "$name")" -v tree="$tree" \
-            'BEGIN { printf "| %s | %d | %.2f |\n", name, ms, ms / tree }'
-    done
-}
-
-main
+{
+    echo "# Forms: one tree, packed and on disks, against a SHA-256 list"
+    echo
+    machine
+    echo "- input: a copy of $folder, $(wc -l < "$work/list") files, $size MiB; ten thousand files of 2 KB"
+    echo "- method: \`bench/forms.sh\`, $runs rounds, one after the other in each round; medians of whole processes"
+    echo
+    echo "| form | wall | times the folder | CPU | times the folder | peak memory | all wall times |"
+    echo "|---|---|---|---|---|---|---|"
+    row as_folder 'folder' as_folder
+    row as_raw 'raw image, ext4' as_folder
+    row as_qcow2 'qcow2, ext4' as_folder
+    row as_tar 'tar' as_folder
+    row as_zst 'tar.zst' as_folder
+    row tar_sum '`tar --zstd -xO` and `sha256sum`' as_folder
+    echo
+    echo "| ten thousand small files | wall | times ours | CPU | times ours | peak memory | all wall times |"
+    echo "|---|---|---|---|---|---|---|"
+    row small_zst 'tar.zst' small_zst
+    row small_sum '`tar --zstd -xO` and `sha256sum`' small_zst
+} > "$out"
+cat "$out"
