@@ -72,9 +72,9 @@ fn moment(moment: &Moment) -> MomentView {
 fn account(account: &Account) -> AccountView {
     let times = [account.first, account.last].map(|at| at.map(utc).unwrap_or_default());
     let logins = match (account.logins, &times) {
-        (0, _) => "none seen".to_owned(),
-        (1, [first, _]) => format!("1, {first}"),
-        (count, [first, last]) => format!("{count}, {first} to {last}"),
+        (0, _) => "no login seen".to_owned(),
+        (1, [first, _]) => format!("1 login, {first}"),
+        (count, [first, last]) => format!("{count} logins, {first} to {last}"),
     };
     AccountView {
         name: escape(account.name()),
