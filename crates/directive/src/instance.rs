@@ -47,6 +47,8 @@ pub enum InstanceState {
     Filtered,
     /// Nothing came back.
     Silent,
+    /// Known only by what other tools say: it was not asked, or did not answer us as the product does.
+    Imported,
     /// Found in evidence only; the network was not asked.
     EvidenceOnly,
 }

@@ -296,6 +296,9 @@ pub struct Ledger {
     pub excluded: u64,
     /// Connections opened, all probes together.
     pub connections: u64,
+    /// Open ports of addresses in scope that were not asked and that other tools name; not part of `addresses`.
+    #[serde(default)]
+    pub imported: u64,
 }
 
 impl Ledger {
@@ -313,7 +316,8 @@ impl std::fmt::Display for Ledger {
             f,
             "{addresses} addresses: {answered} answered, {refused} refused, {filtered} filtered, {silent} silent, "
         )?;
-        write!(f, "{not_asked} not asked, {} unaccounted; {excluded} excluded", self.unaccounted())
+        write!(f, "{not_asked} not asked, {} unaccounted; {excluded} excluded", self.unaccounted())?;
+        if self.imported > 0 { write!(f, "; {} ports known by import only", self.imported) } else { Ok(()) }
     }
 }
 

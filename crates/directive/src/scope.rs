@@ -36,6 +36,8 @@ pub struct Scope {
     pub rate: NonZeroU32,
     /// Instances that are known already.
     pub instances: Vec<Declared>,
+    /// Files in which other tools say what they know, relative to the scope file.
+    pub imports: Vec<String>,
 }
 
 /// An instance that the operator knows.
@@ -187,7 +189,23 @@ impl Scope {
             ports: raw.ports,
             rate: raw.rate.unwrap_or(const { NonZeroU32::new(500).unwrap() }),
             instances,
+            imports: raw.import,
         })
+    }
+
+    /// A scope of single addresses without ports: they are ours, and none of them is asked.
+    pub fn unasked(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        let networks: BTreeSet<IpNet> = addresses.into_iter().map(|ip| IpNet::from(canonical(ip))).collect();
+        Self {
+            organisation: String::new(),
+            contact: None,
+            networks: networks.into_iter().collect(),
+            exclude: Vec::new(),
+            ports: Vec::new(),
+            rate: const { NonZeroU32::new(500).unwrap() },
+            instances: Vec::new(),
+            imports: Vec::new(),
+        }
     }
 
     /// Whether this address and port may be asked.
@@ -202,6 +220,16 @@ impl Scope {
         let declared = self.instances.iter().flat_map(|instance| &instance.addresses);
         declared.into_iter().any(|address| *address == target)
             || (self.ports.contains(&target.port()) && self.networks.iter().any(|net| net.contains(&ip)))
+    }
+
+    /// Whether an address is ours, whatever its port: in a network of the scope or of a declared instance, and not
+    /// excluded. That it may be asked is another question.
+    pub fn covers(&self, ip: IpAddr) -> bool {
+        let ip = canonical(ip);
+        let declared =
+            || self.instances.iter().flat_map(|instance| &instance.addresses).any(|at| canonical(at.ip()) == ip);
+        !self.exclude.iter().any(|net| net.contains(&ip))
+            && (self.networks.iter().any(|net| net.contains(&ip)) || declared())
     }
 
     /// Every address and port to ask, each once, in order. Also how many exclusion took away.
@@ -295,6 +323,8 @@ struct Raw {
     #[serde(default)]
     ports: Vec<u16>,
     rate: Option<NonZeroU32>,
+    #[serde(default)]
+    import: Vec<String>,
     #[serde(default)]
     instance: Vec<RawInstance>,
 }

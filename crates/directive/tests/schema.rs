@@ -190,6 +190,7 @@ fn ledger() -> Ledger {
         not_asked: 0,
         excluded: 1,
         connections: 1_900,
+        imported: 7,
     }
 }
 

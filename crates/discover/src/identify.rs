@@ -53,7 +53,8 @@ fn identify(known: &Known<'_>, target: SocketAddr, answer: &Answer) -> Option<Ve
             pages.clone().any(|page| page_shows(sign, page)) || banner.is_some_and(|banner| banner_shows(sign, banner))
         })
     });
-    let recognised = recognise(known, target, answer);
+    let recognised =
+        recognise(known, &|matches| format!("recog {matches} {target}"), &|matches| texts(matches, answer));
     if !signed && recognised.is_empty() {
         return None;
     }
@@ -99,18 +100,23 @@ fn version(probe: &Probe, target: SocketAddr, answer: &Answer) -> Option<Told> {
     })
 }
 
-/// Every Recog match that names the product, with the version in it.
-fn recognise(known: &Known<'_>, target: SocketAddr, answer: &Answer) -> Vec<Option<Told>> {
+/// Every Recog match that names the product, with the version in it. `texts` gives the strings of a kind, `source`
+/// what a witness calls them.
+pub(crate) fn recognise(
+    known: &Known<'_>,
+    source: &dyn Fn(&str) -> String,
+    texts: &dyn Fn(&str) -> Vec<String>,
+) -> Vec<Option<Told>> {
     let mut databases: Vec<_> = known.recog.iter().collect();
     databases.sort_by(|a, b| b.preference.total_cmp(&a.preference));
     let mut found = Vec::new();
     for database in databases {
-        for text in texts(&database.matches, answer) {
+        for text in texts(&database.matches) {
             let Some(matched) = database.recognise(&text) else { continue };
             if names(&matched, known.product) {
                 let version = matched.facts.get("service.version");
                 found.push(version.map(|version| Told {
-                    source: format!("recog {} {target}", database.matches),
+                    source: source(&database.matches),
                     version: version.clone(),
                     exact: true,
                     fakeable: true,
@@ -143,12 +149,14 @@ fn names(matched: &Match, product: &Product) -> bool {
     let named = ["service.product", "os.product", "hw.product"].iter();
     let by_name =
         named.filter_map(|fact| matched.facts.get(*fact)).any(|name| name.eq_ignore_ascii_case(&product.name));
-    by_name
-        || ["service.cpe23", "os.cpe23", "hw.cpe23"].iter().filter_map(|fact| matched.facts.get(*fact)).any(|cpe| {
-            vendor_and_product(cpe).is_some_and(|found| {
-                product.cpe.iter().filter_map(|cpe| vendor_and_product(cpe)).any(|wanted| wanted == found)
-            })
-        })
+    let cpe = ["service.cpe23", "os.cpe23", "hw.cpe23"].iter().filter_map(|fact| matched.facts.get(*fact));
+    by_name || cpe.into_iter().any(|cpe| names_product(cpe, product))
+}
+
+/// Whether a CPE is of the product, whatever its version.
+pub(crate) fn names_product(cpe: &str, product: &Product) -> bool {
+    vendor_and_product(cpe)
+        .is_some_and(|found| product.cpe.iter().filter_map(|cpe| vendor_and_product(cpe)).any(|wanted| wanted == found))
 }
 
 /// From `cpe:/a:openbsd:openssh:9.2p1` (as Recog writes) or `cpe:2.3:a:openbsd:openssh:...`.

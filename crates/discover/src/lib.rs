@@ -12,6 +12,7 @@ mod ask;
 mod count;
 mod fence;
 mod identify;
+pub mod import;
 mod limits;
 pub mod recog;
 mod sweep;
@@ -53,6 +54,8 @@ pub struct Request<'a> {
     pub scope: &'a Scope,
     /// What is looked for. Where two packs recognise the same address, the first one counts.
     pub known: &'a [Known<'a>],
+    /// What other tools know of its addresses.
+    pub imports: &'a [import::Import],
     /// What it may cost.
     pub limits: Limits,
     /// Who watches. One unit is one address.
@@ -117,8 +120,12 @@ pub fn discover(request: &Request<'_>) -> Result<Outcome, Error> {
     let shared = Arc::new(Sweep { fence, limits: request.limits.clone(), questions });
     let read = |target, answer| identify::read(request.known, target, answer);
     let states = runtime.block_on(sweep::sweep(Arc::clone(&shared), &targets, request.progress, read));
-    let ledger = sweep::ledger(&states, excluded, shared.fence.connections());
-    let count::Count { instances, gaps } = count::count(request.scope, request.known, &targets, &states);
+    let mut ledger = sweep::ledger(&states, excluded, shared.fence.connections());
+    let count::Count { mut instances, mut gaps } = count::count(request.scope, request.known, &targets, &states);
+    let own = import::Own { scope: request.scope, known: request.known, targets: &targets, states: &states };
+    let imported = import::weigh(&own, request.imports, &mut instances);
+    ledger.imported = imported.unasked;
+    gaps.extend(imported.gaps);
     Ok(Outcome { instances, ledger, gaps })
 }
 

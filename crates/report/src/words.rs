@@ -73,6 +73,7 @@ pub(crate) fn state(state: InstanceState) -> &'static str {
         InstanceState::Refused => "refused the connection",
         InstanceState::Filtered => "filtered on the way",
         InstanceState::Silent => "silent",
+        InstanceState::Imported => "known by import only",
         InstanceState::EvidenceOnly => "known from evidence only",
     }
 }

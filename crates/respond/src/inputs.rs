@@ -11,6 +11,7 @@ use directive::problem::Problems;
 use directive::progress::{Progress, Unwatched};
 use directive::record::hex;
 use directive::scope::{Declared, Scope};
+use discover::import::{Columns, Import};
 use evidence::{Source, SourceSpec, SpecError};
 use sha2::{Digest as _, Sha256};
 
@@ -23,6 +24,8 @@ pub struct Inputs {
     pub scope: Scope,
     /// The scope file's bytes, kept in the case.
     pub scope_bytes: Vec<u8>,
+    /// What other tools know of our addresses.
+    pub imports: Vec<Import>,
     /// Relative paths of the scope start here.
     base: PathBuf,
     /// Manifests by instance.
@@ -48,6 +51,20 @@ pub enum Error {
         /// Every mistake with its place.
         source: Problems,
     },
+    /// What another tool wrote cannot be used.
+    #[error("a file of another tool cannot be used")]
+    Import {
+        /// Why.
+        source: discover::import::Error,
+    },
+    /// What another tool wrote cannot be read.
+    #[error("cannot read {file}")]
+    Unread {
+        /// The file, as the scope names it.
+        file: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// A manifest, its key or its signature cannot be used.
     #[error("the manifest of {instance} cannot be used")]
     Manifest {
@@ -66,6 +83,13 @@ pub enum Error {
     },
 }
 
+/// Reads what another tool wrote.
+fn import(path: &Path, name: &str, read: &impl Fn(&Path) -> std::io::Result<Vec<u8>>) -> Result<Import, Error> {
+    let bytes = read(path).map_err(|source| Error::Unread { file: name.to_owned(), source })?;
+    let limits = discover::import::Limits::default();
+    Import::read(name, &bytes, &Columns::new(), &limits).map_err(|source| Error::Import { source })
+}
+
 impl Inputs {
     /// Checks a scope file and everything that it names. `read` reads a manifest file.
     ///
@@ -80,7 +104,9 @@ impl Inputs {
         let text = String::from_utf8_lossy(&scope_bytes);
         let scope = Scope::parse(&file.display().to_string(), &text).map_err(|source| Error::Scope { source })?;
         let base = file.parent().unwrap_or(Path::new("")).to_owned();
-        let mut inputs = Self { scope, scope_bytes, base, manifests: BTreeMap::new() };
+        let imports =
+            scope.imports.iter().map(|name| import(&base.join(name), name, &read)).collect::<Result<_, _>>()?;
+        let mut inputs = Self { scope, scope_bytes, imports, base, manifests: BTreeMap::new() };
         for declared in &inputs.scope.instances {
             if declared.evidence.is_some() {
                 inputs.is_there(declared)?;

@@ -63,7 +63,9 @@ pub(crate) fn discover(
         .zip(&recog)
         .map(|(pack, recog)| Known { pack: pack.id(), product: &pack.product, probes: &pack.probes, recog })
         .collect();
-    let request = discover::Request { scope: &inputs.scope, known: &known, limits: Limits::default(), progress };
+    let imports = &inputs.imports;
+    let request =
+        discover::Request { scope: &inputs.scope, known: &known, imports, limits: Limits::default(), progress };
     let outcome = discover::discover(&request)?;
     let mut facts = vec![(None, Body::Ledger(outcome.ledger))];
     for instance in outcome.instances {

@@ -1,11 +1,12 @@
 //! `discover`: which instances are ours, and which version is each?
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ::directive::pack::Pack;
 use ::directive::record::{Body, DutyCount, Record, Status};
 use ::directive::scope::Scope;
 use ::directive::verdict::Exit;
+use ::discover::import::{self, Import};
 use ::discover::recog::load_all;
 use ::discover::{Known, Limits, Outcome, Request};
 use jiff::Timestamp;
@@ -20,14 +21,24 @@ use crate::ui::Ui;
 ///
 /// Asks every address of the scope, and nothing else, with harmless requests that name their sender.
 /// Prints every instance with its version, and what became of every address. Keeps nothing.
+/// Files of other tools count beside it; without a scope they count alone, and nothing is asked.
 ///
 /// Exits 0 if no instance is affected, 1 if one is, 3 if a version could not be decided or an
 /// address could not be asked.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The scope file: what is ours
+    #[arg(long, value_name = "FILE", required_unless_present = "import")]
+    scope: Option<PathBuf>,
+
+    /// What another tool found: XML of nmap, JSON of masscan, Shodan, Censys or crt.sh, a table, a zone file; may be
+    /// given again
     #[arg(long, value_name = "FILE")]
-    scope: PathBuf,
+    import: Vec<PathBuf>,
+
+    /// What the columns of a table are called: `address=IP,port=Port,name=Host,product=..,version=..`
+    #[arg(long, value_name = "WHAT=NAME", value_delimiter = ',', value_parser = column, requires = "import")]
+    columns: Vec<(String, String)>,
 
     /// Folder or id of a directive's pack; may be given again. Default: all that are found
     #[arg(long, value_name = "P")]
@@ -36,10 +47,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
     let packs = packs(args)?;
-    let bytes = open::read(&args.scope)
-        .map_err(|err| CommandError::because(format!("cannot read the scope file {}", args.scope.display()), err))?;
-    let scope = Scope::parse(&args.scope.display().to_string(), &String::from_utf8_lossy(&bytes))
-        .map_err(|err| CommandError::because("the scope file cannot be used", err))?;
+    let imports = imports(args)?;
+    let scope = match &args.scope {
+        Some(path) => scope(path)?,
+        None => Scope::unasked(imports.iter().flat_map(|import| &import.claims).map(|claim| claim.address)),
+    };
     let recog: Result<Vec<_>, _> = packs.iter().map(|pack| load_all(&pack.recog)).collect();
     let recog = recog.map_err(|err| CommandError::because("a fingerprint file cannot be used", err))?;
     let known: Vec<_> = packs
@@ -50,7 +62,8 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
     let stop = Stop::listen();
     let bar = Bar::new(&stop, ui.is_watched());
     bar.begin("Counting instances: addresses");
-    let request = Request { scope: &scope, known: &known, limits: Limits::default(), progress: &bar };
+    let request =
+        Request { scope: &scope, known: &known, imports: &imports, limits: Limits::default(), progress: &bar };
     let outcome = ::discover::discover(&request);
     bar.end();
     let outcome = outcome.map_err(|err| CommandError::because("the discovery cannot begin", err))?;
@@ -62,6 +75,36 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         ui.record(&super::summary(&records, DutyCount::default(), exit, now));
     }
     Ok(exit)
+}
+
+fn scope(path: &Path) -> Result<Scope, CommandError> {
+    let bytes = open::read(path)
+        .map_err(|err| CommandError::because(format!("cannot read the scope file {}", path.display()), err))?;
+    Scope::parse(&path.display().to_string(), &String::from_utf8_lossy(&bytes))
+        .map_err(|err| CommandError::because("the scope file cannot be used", err))
+}
+
+fn imports(args: &Args) -> Result<Vec<Import>, CommandError> {
+    let columns = args.columns.iter().cloned().collect();
+    let read = |path: &PathBuf| {
+        let name = path.display().to_string();
+        let bytes = open::read(path).map_err(|err| CommandError::because(format!("cannot read {name}"), err))?;
+        let short = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or(name);
+        Import::read(&short, &bytes, &columns, &import::Limits::default())
+            .map_err(|err| CommandError::because("a file of another tool cannot be used", err))
+    };
+    args.import.iter().map(read).collect()
+}
+
+/// `address=IP`.
+fn column(text: &str) -> Result<(String, String), String> {
+    const KNOWN: [&str; 5] = ["address", "port", "name", "product", "version"];
+    let (what, name) = text.split_once('=').ok_or("write WHAT=NAME")?;
+    if KNOWN.contains(&what) {
+        Ok((what.to_owned(), name.to_owned()))
+    } else {
+        Err(format!("{what:?} is none of {}", KNOWN.join(", ")))
+    }
 }
 
 fn packs(args: &Args) -> Result<Vec<Pack>, CommandError> {

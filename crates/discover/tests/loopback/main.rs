@@ -5,6 +5,7 @@
 
 mod fenced;
 mod hostile;
+mod imports;
 mod labs;
 mod sshd;
 
@@ -19,6 +20,7 @@ use directive::probe::Probes;
 use directive::product::Product;
 use directive::progress::{Progress, Unwatched};
 use directive::scope::Scope;
+use discover::import::{self, Import};
 use discover::{Known, Limits, Outcome, Request, discover, recog};
 
 /// Little patience, for servers that would use up any amount of it.
@@ -38,6 +40,11 @@ fn find(packs: &[&str], scope: &Scope, progress: &dyn Progress) -> Outcome {
 }
 
 fn find_within(limits: Limits, packs: &[&str], scope: &Scope, progress: &dyn Progress) -> Outcome {
+    find_beside(&[], limits, packs, scope, progress)
+}
+
+/// Looks for the products of these packs beside what other tools know.
+fn find_beside(imports: &[Import], limits: Limits, packs: &[&str], scope: &Scope, progress: &dyn Progress) -> Outcome {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packs");
     let loaded: Vec<(Product, Probes, Vec<recog::Database>)> = packs
         .iter()
@@ -55,7 +62,7 @@ fn find_within(limits: Limits, packs: &[&str], scope: &Scope, progress: &dyn Pro
         .zip(&loaded)
         .map(|(pack, (product, probes, recog))| Known { pack, product, probes, recog })
         .collect();
-    discover(&Request { scope, known: &known, limits, progress }).unwrap()
+    discover(&Request { scope, known: &known, imports, limits, progress }).unwrap()
 }
 
 fn scope(text: &str) -> Scope {

@@ -49,12 +49,18 @@ impl Drop for Sshd {
     }
 }
 
-#[test]
+/// Whether these programs are there; under `CI` they must be.
 #[expect(clippy::print_stderr, reason = "a test that skips says so")]
+fn are_there(programs: &[&str]) -> bool {
+    let missing = programs.iter().find(|program| !Path::new(program).exists());
+    assert!(std::env::var_os("CI").is_none() || missing.is_none(), "{missing:?} is not installed");
+    missing.iter().for_each(|program| eprintln!("skipped: {program} is not installed"));
+    missing.is_none()
+}
+
+#[test]
 fn debians_sshd_is_openssh_with_its_package_revision() {
-    if !Path::new("/usr/sbin/sshd").exists() {
-        assert!(std::env::var_os("CI").is_none(), "openssh-server is not installed");
-        eprintln!("skipped: openssh-server is not installed");
+    if !are_there(&["/usr/sbin/sshd"]) {
         return;
     }
     let sshd = Sshd::start();
@@ -71,4 +77,31 @@ fn debians_sshd_is_openssh_with_its_package_revision() {
         }
         assert_eq!(outcome.ledger.connections, 1);
     }
+}
+
+#[test]
+fn what_nmap_says_of_debians_sshd_counts_as_what_we_heard_ourselves() {
+    if !are_there(&["/usr/sbin/sshd", "/usr/bin/nmap"]) {
+        return;
+    }
+    let sshd = Sshd::start();
+    let mut nmap = Command::new("/usr/bin/nmap");
+    nmap.args(["-sT", "-sV", "-Pn", "-n", "-oX", "-", "-p", &sshd.at.port().to_string(), "127.0.0.1"]);
+    let scan = nmap.output().unwrap();
+    assert!(scan.status.success(), "{scan:?}");
+    let import = Import::read("scan.xml", &scan.stdout, &import::Columns::new(), &import::Limits::default()).unwrap();
+    let packs = ["openssh-cve-2024-6387"];
+    let heard = find(&packs, &scope_of(sshd.at), &Unwatched).instances.remove(0);
+    let alone = Scope::unasked([sshd.at.ip()]);
+    let told = find_beside(&[import.clone()], Limits::default(), &packs, &alone, &Unwatched);
+    assert_eq!(shown(&told), format!("{}=Imported", sshd.at));
+    let of = |instance: &directive::record::Instance| {
+        let value = &instance.version.witnesses[0];
+        (instance.product.clone(), instance.version.status, value.value.clone(), value.package.clone())
+    };
+    assert_eq!(of(&told.instances[0]), of(&heard));
+    assert_eq!((told.ledger.connections, told.ledger.imported), (0, 1), "nothing is asked");
+    // Beside our own answer it tells nothing new.
+    let both = find_beside(&[import], Limits::default(), &packs, &scope_of(sshd.at), &Unwatched);
+    assert_eq!((shown(&both), both.ledger.imported), ("host=Identified".to_owned(), 0));
 }
