@@ -317,7 +317,7 @@ impl std::fmt::Display for Ledger {
             "{addresses} addresses: {answered} answered, {refused} refused, {filtered} filtered, {silent} silent, "
         )?;
         write!(f, "{not_asked} not asked, {} unaccounted; {excluded} excluded", self.unaccounted())?;
-        if self.imported > 0 { write!(f, "; {} ports known by import only", self.imported) } else { Ok(()) }
+        if self.imported > 0 { write!(f, "; {} more known by import only", self.imported) } else { Ok(()) }
     }
 }
 
