@@ -19,6 +19,7 @@ use ::logs::Meaning;
 use directive::hunting::{Accounts, Hunting, Settings, Tamper};
 use directive::judge;
 use directive::record::Gap;
+use directive::scope::Scanner;
 use hunt::indicator::{self, Indicators};
 use hunt::yara::{self, Rules};
 use hunt::{sigma, sigma::Literals};
@@ -58,9 +59,18 @@ pub struct Hunt {
     pub(crate) places: logs::Places,
     pub(crate) accounts: Accounts,
     pub(crate) verdict: judge::Rules,
+    /// Who may look: what they try is no finding.
+    pub(crate) scanners: Vec<Scanner>,
     /// Event codes that a table asks for.
     pub(crate) wanted_codes: HashSet<String>,
     unusable: Vec<Gap>,
+}
+
+/// What the operator knows beside rules.
+#[derive(Default)]
+pub struct Context {
+    /// Who may look at the instances: what they try is no finding.
+    pub scanners: Vec<Scanner>,
 }
 
 /// Where rules and indicators come from.
@@ -76,6 +86,15 @@ impl Hunt {
     /// Compiles what packs and the operator bring; `None` if that is nothing. What cannot be used is a gap, and
     /// the rest is used.
     pub fn prepare<'a>(sets: impl IntoIterator<Item = (&'a Hunting, Origin)>, limits: Limits) -> Option<Self> {
+        Self::within(Context::default(), sets, limits)
+    }
+
+    /// The same, with what the operator knows beside rules.
+    pub fn within<'a>(
+        context: Context,
+        sets: impl IntoIterator<Item = (&'a Hunting, Origin)>,
+        limits: Limits,
+    ) -> Option<Self> {
         let (mut rules, mut lists, mut events) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut needed = HashSet::new();
         let mut own = HashSet::new();
@@ -141,6 +160,7 @@ impl Hunt {
             places,
             accounts,
             verdict,
+            scanners: context.scanners,
             wanted_codes,
             unusable,
         })

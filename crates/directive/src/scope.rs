@@ -4,6 +4,8 @@
 //! fence that stands below every socket in `discover`. Never resolves a name: a scope of names
 //! would let whoever answers for the name widen the scope.
 
+mod scanner;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -14,6 +16,7 @@ use toml::Spanned;
 
 use crate::problem::{Problem, Problems};
 use crate::record::Owner;
+pub use scanner::{OWN_AGENT, Scanner};
 
 /// The most addresses a scope may hold: a /8 would take a day even at a high rate, and is usually
 /// a slip of the pen.
@@ -34,6 +37,8 @@ pub struct Scope {
     pub ports: Vec<u16>,
     /// Connections a second, all probes together.
     pub rate: NonZeroU32,
+    /// Who may look at our instances: what they send is no finding. Ourselves among them, if `vantage` says where.
+    pub scanners: Vec<Scanner>,
     /// Instances that are known already.
     pub instances: Vec<Declared>,
 }
@@ -112,6 +117,7 @@ impl Scope {
                 "split the scope, or check the length of the prefix",
             );
         }
+        let scanners = scanner::read(raw.scanner, &raw.vantage, &mut at);
         let mut names = BTreeSet::new();
         let mut taken = BTreeMap::new();
         let mut instances = Vec::new();
@@ -186,6 +192,7 @@ impl Scope {
             exclude,
             ports: raw.ports,
             rate: raw.rate.unwrap_or(const { NonZeroU32::new(500).unwrap() }),
+            scanners,
             instances,
         })
     }
@@ -295,6 +302,10 @@ struct Raw {
     #[serde(default)]
     ports: Vec<u16>,
     rate: Option<NonZeroU32>,
+    #[serde(default)]
+    vantage: Vec<Spanned<String>>,
+    #[serde(default)]
+    scanner: Vec<scanner::Raw>,
     #[serde(default)]
     instance: Vec<RawInstance>,
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use check::hunt::Context;
 use check::manifest::{Manifest, Operator};
 use directive::problem::Problems;
 use directive::progress::{Progress, Unwatched};
@@ -118,6 +119,11 @@ impl Inputs {
         let text = declared.evidence.as_deref().unwrap_or_default();
         let spec: SourceSpec = text.parse().map_err(failed)?;
         spec.is_there(&self.base).map_err(|source| failed(source.into()))
+    }
+
+    /// What a hunt has to know of the scope.
+    pub(crate) fn context(&self) -> Context {
+        Context { scanners: self.scope.scanners.clone() }
     }
 
     /// The declared instance of that name.

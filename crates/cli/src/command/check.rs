@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use ::check::hunt::Origin;
+use ::check::hunt::{Context, Origin};
 use ::check::manifest::signature::PublicKey;
 use ::check::manifest::{Manifest, Operator};
 use ::check::{Baseline, Hunt, Outcome, Request};
 use ::directive::hunting::Hunting;
 use ::directive::pack::Pack;
 use ::directive::record::{Account, Body, DutyCount, Instance, InstanceState, Moment, Record, Severity, Version};
-use ::directive::scope::Access;
+use ::directive::scope::{Access, Scanner};
 use ::directive::verdict::Exit;
 use ::evidence::Source;
 use ::evidence::live::Running;
@@ -132,6 +132,11 @@ struct RuleArgs {
     /// Hunt in every file, also in those that a manifest vouches for
     #[arg(long)]
     no_vouch: bool,
+
+    /// A scanner that may look at the instance, by its addresses: what it tries is no finding, and a gap
+    /// says what was passed over; may be given again
+    #[arg(long, value_name = "NAME=ADDRESS,...")]
+    scanner: Vec<Scanner>,
 }
 
 impl RuleArgs {
@@ -144,6 +149,10 @@ impl RuleArgs {
         };
         hunting.settings.everything = self.no_vouch;
         Ok(hunting)
+    }
+
+    fn context(&self) -> Context {
+        Context { scanners: self.scanner.clone() }
     }
 }
 
@@ -219,7 +228,8 @@ pub(crate) fn run(ui: &mut Ui, args: &Args, threads: NonZeroUsize) -> Result<Exi
     let manifests = manifests(ui, &bar, &args.manifest, key.as_ref())?;
     let own = args.rules.hunting()?;
     let packs = pack.as_ref().map(|pack| (&pack.hunting, Origin::Pack));
-    let hunt = Hunt::prepare(packs.into_iter().chain([(&own, Origin::Operator)]), Default::default());
+    let sets = packs.into_iter().chain([(&own, Origin::Operator)]);
+    let hunt = Hunt::within(args.rules.context(), sets, Default::default());
     if let Some(hunt) = &hunt {
         let [yara, sigma, indicators] = hunt.counts();
         ui.status(format_args!("Hunting with {yara} YARA rules, {sigma} Sigma rules and {indicators} indicators."));

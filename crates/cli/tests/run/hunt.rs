@@ -98,6 +98,47 @@ fn the_timeline_and_the_accounts_are_written_to_files() {
 }
 
 #[test]
+fn a_scanner_that_the_command_line_names_is_passed_over_and_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = dir.path().join("source/var/log/nginx");
+    fs::create_dir_all(&logs).unwrap();
+    let asked = |address: &str| {
+        format!("{address} - - [08/Apr/2021:10:00:00 +0000] \"GET /shell.cgi HTTP/1.1\" 200 17 \"-\" \"Scan/1\"\n")
+    };
+    fs::write(logs.join("access.log"), asked("192.0.2.9") + &asked("203.0.113.66") + &asked("2001:db8::7")).unwrap();
+    let rule = dir.path().join("own.yml");
+    fs::write(
+        &rule,
+        "title: Asked for a shell\nid: 0e9b2c1a-53d5-4a0c-8f0e-6d0d3b0f7a02\nlevel: high\n\
+         logsource: { category: webserver }\ndetection:\n  asked: ['/shell.cgi']\n  condition: asked\n",
+    )
+    .unwrap();
+    let source = dir.path().join("source");
+    let check = ["check", arg(&source), "--json", "--sigma", arg(&rule), "--scanner"];
+    let output = run(&[&check[..], &["nightly=192.0.2.0/28,2001:db8::7"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let records = records(&output);
+    let found: Vec<&str> = records
+        .iter()
+        .filter_map(|record| match &record.body {
+            Body::Finding(finding) if finding.code == "sigma-match" => finding.place.as_deref(),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(found, ["line 2"]);
+    let told = records.iter().any(|record| match &record.body {
+        Body::Gap(gap) => gap.code == "scanner-passed-over" && gap.why.starts_with("2 events"),
+        _ => false,
+    });
+    assert!(told, "{}", stdout(&output));
+    for wrong in ["nightly", "nightly=scan.example", "everybody=0.0.0.0/0"] {
+        let output = run(&[&check[..], &[wrong]].concat());
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+        assert!(stderr(&output).contains("--scanner"), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn to_hunt_in_everything_with_nothing_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let output = run(&["check", arg(dir.path()), "--no-vouch"]);
