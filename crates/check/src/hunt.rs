@@ -7,7 +7,9 @@
 //! Never takes its own rules for an intruder: a file that holds exactly the rules of this run is passed over, and
 //! said to be.
 
+mod apart;
 pub(crate) mod files;
+pub mod geo;
 pub(crate) mod logs;
 pub(crate) mod people;
 mod tamper;
@@ -20,6 +22,7 @@ use directive::hunting::{Accounts, Hunting, Settings, Tamper};
 use directive::judge;
 use directive::record::Gap;
 use directive::scope::Scanner;
+use geo::Geo;
 use hunt::indicator::{self, Indicators};
 use hunt::yara::{self, Rules};
 use hunt::{sigma, sigma::Literals};
@@ -61,6 +64,8 @@ pub struct Hunt {
     pub(crate) verdict: judge::Rules,
     /// Who may look: what they try is no finding.
     pub(crate) scanners: Vec<Scanner>,
+    /// Where addresses are.
+    pub(crate) geo: Option<Arc<Geo>>,
     /// Event codes that a table asks for.
     pub(crate) wanted_codes: HashSet<String>,
     unusable: Vec<Gap>,
@@ -71,6 +76,8 @@ pub struct Hunt {
 pub struct Context {
     /// Who may look at the instances: what they try is no finding.
     pub scanners: Vec<Scanner>,
+    /// Where addresses are. With it logs are read, whatever else there is to hunt with.
+    pub geo: Option<Arc<Geo>>,
 }
 
 /// Where rules and indicators come from.
@@ -101,7 +108,7 @@ impl Hunt {
         let (mut settings, mut tamper) = (Settings::default(), Tamper::default());
         let (mut places, mut accounts) = (logs::Places::default(), common_accounts());
         let (mut verdict, mut meanings) = (judge::Rules::default(), Vec::new());
-        let mut is_empty = true;
+        let mut is_empty = context.geo.is_none();
         for (set, origin) in sets {
             is_empty &= set.is_empty();
             let files = set.yara.values().chain(set.sigma.values()).chain(set.indicators.values());
@@ -161,6 +168,7 @@ impl Hunt {
             accounts,
             verdict,
             scanners: context.scanners,
+            geo: context.geo,
             wanted_codes,
             unusable,
         })

@@ -39,6 +39,8 @@ pub struct Scope {
     pub rate: NonZeroU32,
     /// Who may look at our instances: what they send is no finding. Ourselves among them, if `vantage` says where.
     pub scanners: Vec<Scanner>,
+    /// A database of where addresses are, relative to the scope file.
+    pub geo: Option<String>,
     /// Instances that are known already.
     pub instances: Vec<Declared>,
 }
@@ -193,6 +195,7 @@ impl Scope {
             ports: raw.ports,
             rate: raw.rate.unwrap_or(const { NonZeroU32::new(500).unwrap() }),
             scanners,
+            geo: raw.geo,
             instances,
         })
     }
@@ -304,6 +307,7 @@ struct Raw {
     rate: Option<NonZeroU32>,
     #[serde(default)]
     vantage: Vec<Spanned<String>>,
+    geo: Option<String>,
     #[serde(default)]
     scanner: Vec<scanner::Raw>,
     #[serde(default)]

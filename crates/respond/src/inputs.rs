@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use check::hunt::Context;
+use check::hunt::geo::Geo;
 use check::manifest::{Manifest, Operator};
 use directive::problem::Problems;
 use directive::progress::{Progress, Unwatched};
@@ -28,6 +30,8 @@ pub struct Inputs {
     base: PathBuf,
     /// Manifests by instance.
     manifests: BTreeMap<String, Given>,
+    /// Where addresses are.
+    geo: Option<Arc<Geo>>,
 }
 
 /// The manifests that the operator gave for one instance.
@@ -57,6 +61,14 @@ pub enum Error {
         /// What is wrong with it.
         source: crate::manifests::Error,
     },
+    /// The database of places cannot be used.
+    #[error("the database {name} of where addresses are cannot be used")]
+    Geo {
+        /// Its name in the scope.
+        name: String,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Evidence could not be opened.
     #[error("cannot open the evidence of {instance}")]
     Evidence {
@@ -81,7 +93,8 @@ impl Inputs {
         let text = String::from_utf8_lossy(&scope_bytes);
         let scope = Scope::parse(&file.display().to_string(), &text).map_err(|source| Error::Scope { source })?;
         let base = file.parent().unwrap_or(Path::new("")).to_owned();
-        let mut inputs = Self { scope, scope_bytes, base, manifests: BTreeMap::new() };
+        let geo = scope.geo.as_ref().map(|name| geo(&base, name, &read)).transpose()?;
+        let mut inputs = Self { scope, scope_bytes, base, manifests: BTreeMap::new(), geo };
         for declared in &inputs.scope.instances {
             if declared.evidence.is_some() {
                 inputs.is_there(declared)?;
@@ -123,7 +136,7 @@ impl Inputs {
 
     /// What a hunt has to know of the scope.
     pub(crate) fn context(&self) -> Context {
-        Context { scanners: self.scope.scanners.clone() }
+        Context { scanners: self.scope.scanners.clone(), geo: self.geo.clone() }
     }
 
     /// The declared instance of that name.
@@ -140,4 +153,11 @@ impl Inputs {
     pub fn scope_sha256(&self) -> String {
         hex(&Sha256::digest(&self.scope_bytes))
     }
+}
+
+/// Reads the database of where addresses are.
+fn geo(base: &Path, name: &str, read: impl Fn(&Path) -> std::io::Result<Vec<u8>>) -> Result<Arc<Geo>, Error> {
+    let failed = |source| Error::Geo { name: name.to_owned(), source };
+    let bytes = read(&base.join(name)).map_err(|err| failed(err.into()))?;
+    Geo::read(bytes).map(Arc::new).map_err(|err| failed(err.into()))
 }

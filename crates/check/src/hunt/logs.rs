@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use logs::{Clock, Meaning, Settings};
 
 use super::people::People;
-use super::{Hunt, Origin};
+use super::{Hunt, Origin, apart};
 use crate::glob;
 use scanner::Passed;
 use watch::Watch;
@@ -283,6 +283,9 @@ fn told(hunt: &Hunt, mut seen: Vec<Seen>, beyond: u64, source: &dyn Source, clau
         }
         told.reach.push(reach(&place.row.id, one));
     }
+    let (findings, gaps) = apart::look(&mut told.people, hunt, clause);
+    told.findings.extend(findings);
+    told.gaps.extend(gaps);
     told
 }
 

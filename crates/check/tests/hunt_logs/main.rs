@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests make what they check")]
 
+mod apart;
 mod scanner;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 
+use check::hunt::geo::Geo;
 use check::hunt::{Context, Hunt, Origin};
 use check::{Baseline, Manifest, Outcome, Request};
 use directive::hunting::Hunting;
@@ -30,6 +33,7 @@ struct Given<'a> {
     meaning: Option<&'a str>,
     sigma: &'a str,
     scanners: Vec<Scanner>,
+    geo: Option<&'a [u8]>,
 }
 
 /// Checks a folder against a list of the files below `/bin`.
@@ -48,7 +52,8 @@ fn check(root: &Path, given: &Given<'_>) -> Outcome {
         indicators: [("list".to_owned(), given.indicators.as_bytes().to_vec())].into(),
         ..Hunting::default()
     };
-    let context = Context { scanners: given.scanners.clone() };
+    let geo = given.geo.map(|bytes| Arc::new(Geo::read(bytes.to_vec()).unwrap()));
+    let context = Context { scanners: given.scanners.clone(), geo };
     let hunt = Hunt::within(context, [(&pack, Origin::Pack)], Default::default()).unwrap();
     let list = format!("{}  ./bin/web\n", hex(&Sha256::digest("as shipped")));
     let product = toml::from_str("name = 'X'\nvendor = 'X'\nscheme = 'segments'\n[integrity]\ncomplete = ['/bin']\n");
