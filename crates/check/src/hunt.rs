@@ -7,7 +7,9 @@
 //! Never takes its own rules for an intruder: a file that holds exactly the rules of this run is passed over, and
 //! said to be.
 
+mod apart;
 pub(crate) mod files;
+pub mod geo;
 pub(crate) mod logs;
 pub(crate) mod people;
 mod tamper;
@@ -19,6 +21,8 @@ use ::logs::Meaning;
 use directive::hunting::{Accounts, Hunting, Settings, Tamper};
 use directive::judge;
 use directive::record::Gap;
+use directive::scope::Scanner;
+use geo::Geo;
 use hunt::indicator::{self, Indicators};
 use hunt::literals::{Literals, Words};
 use hunt::sigma;
@@ -59,9 +63,22 @@ pub struct Hunt {
     pub(crate) places: logs::Places,
     pub(crate) accounts: Accounts,
     pub(crate) verdict: judge::Rules,
+    /// Who may look: what they try is no finding.
+    pub(crate) scanners: Vec<Scanner>,
+    /// Where addresses are.
+    pub(crate) geo: Option<Arc<Geo>>,
     /// Event codes that a table asks for.
     pub(crate) wanted_codes: HashSet<String>,
     unusable: Vec<Gap>,
+}
+
+/// What the operator knows beside rules.
+#[derive(Default)]
+pub struct Context {
+    /// Who may look at the instances: what they try is no finding.
+    pub scanners: Vec<Scanner>,
+    /// Where addresses are. With it logs are read, whatever else there is to hunt with.
+    pub geo: Option<Arc<Geo>>,
 }
 
 /// Where rules and indicators come from.
@@ -77,13 +94,22 @@ impl Hunt {
     /// Compiles what packs and the operator bring; `None` if that is nothing. What cannot be used is a gap, and
     /// the rest is used.
     pub fn prepare<'a>(sets: impl IntoIterator<Item = (&'a Hunting, Origin)>, limits: Limits) -> Option<Self> {
+        Self::within(Context::default(), sets, limits)
+    }
+
+    /// The same, with what the operator knows beside rules.
+    pub fn within<'a>(
+        context: Context,
+        sets: impl IntoIterator<Item = (&'a Hunting, Origin)>,
+        limits: Limits,
+    ) -> Option<Self> {
         let (mut rules, mut lists, mut events) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut needed = HashSet::new();
         let mut own = HashSet::new();
         let (mut settings, mut tamper) = (Settings::default(), Tamper::default());
         let (mut places, mut accounts) = (logs::Places::default(), common_accounts());
         let (mut verdict, mut meanings) = (judge::Rules::default(), Vec::new());
-        let mut is_empty = true;
+        let mut is_empty = context.geo.is_none();
         for (set, origin) in sets {
             is_empty &= set.is_empty();
             let files = set.yara.values().chain(set.sigma.values()).chain(set.indicators.values());
@@ -143,6 +169,8 @@ impl Hunt {
             places,
             accounts,
             verdict,
+            scanners: context.scanners,
+            geo: context.geo,
             wanted_codes,
             unusable,
         })

@@ -4,16 +4,20 @@
 //! fence that stands below every socket in `discover`. Never resolves a name: a scope of names
 //! would let whoever answers for the name widen the scope.
 
+mod raw;
+mod scanner;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
 use ipnet::IpNet;
-use serde::Deserialize;
 use toml::Spanned;
 
 use crate::problem::{Problem, Problems};
 use crate::record::Owner;
+use raw::{OneOrMany, Raw};
+pub use scanner::{OWN_AGENT, Scanner};
 
 /// The most addresses a scope may hold: a /8 would take a day even at a high rate, and is usually
 /// a slip of the pen.
@@ -34,6 +38,10 @@ pub struct Scope {
     pub ports: Vec<u16>,
     /// Connections a second, all probes together.
     pub rate: NonZeroU32,
+    /// Who may look at our instances: what they send is no finding. Ourselves among them, if `vantage` says where.
+    pub scanners: Vec<Scanner>,
+    /// A database of where addresses are, relative to the scope file.
+    pub geo: Option<String>,
     /// Instances that are known already.
     pub instances: Vec<Declared>,
     /// Files in which other tools say what they know, relative to the scope file.
@@ -114,6 +122,7 @@ impl Scope {
                 "split the scope, or check the length of the prefix",
             );
         }
+        let scanners = scanner::read(raw.scanner, &raw.vantage, &mut at);
         let mut names = BTreeSet::new();
         let mut taken = BTreeMap::new();
         let mut instances = Vec::new();
@@ -188,6 +197,8 @@ impl Scope {
             exclude,
             ports: raw.ports,
             rate: raw.rate.unwrap_or(const { NonZeroU32::new(500).unwrap() }),
+            scanners,
+            geo: raw.geo,
             instances,
             imports: raw.import,
         })
@@ -203,6 +214,8 @@ impl Scope {
             exclude: Vec::new(),
             ports: Vec::new(),
             rate: const { NonZeroU32::new(500).unwrap() },
+            scanners: Vec::new(),
+            geo: None,
             instances: Vec::new(),
             imports: Vec::new(),
         }
@@ -309,59 +322,6 @@ fn parse_all<'a, T>(
         }
     }
     parsed
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Raw {
-    organisation: Spanned<String>,
-    contact: Option<String>,
-    #[serde(default)]
-    networks: Vec<Spanned<String>>,
-    #[serde(default)]
-    exclude: Vec<Spanned<String>>,
-    #[serde(default)]
-    ports: Vec<u16>,
-    rate: Option<NonZeroU32>,
-    #[serde(default)]
-    import: Vec<String>,
-    #[serde(default)]
-    instance: Vec<RawInstance>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RawInstance {
-    name: Spanned<String>,
-    address: Option<Spanned<String>>,
-    #[serde(default)]
-    addresses: Vec<Spanned<String>>,
-    evidence: Option<Spanned<String>>,
-    manifest: Option<OneOrMany>,
-    manifest_key: Option<Spanned<String>>,
-    key_file: Option<OneOrMany>,
-    backing: Option<OneOrMany>,
-    known_hosts: Option<String>,
-    identity: Option<String>,
-    owner: Option<Owner>,
-    #[serde(default)]
-    facts: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl OneOrMany {
-    fn into_vec(self) -> Vec<String> {
-        match self {
-            Self::One(one) => vec![one],
-            Self::Many(many) => many,
-        }
-    }
 }
 
 #[cfg(test)]

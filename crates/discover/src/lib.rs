@@ -25,7 +25,7 @@ use directive::probe::{Over, Probes};
 use directive::product::Product;
 use directive::progress::Progress;
 use directive::record::{Gap, Instance, Ledger};
-use directive::scope::Scope;
+use directive::scope::{OWN_AGENT, Scope};
 use hyper::Uri;
 use hyper::header::HeaderValue;
 
@@ -158,7 +158,7 @@ fn questions(request: &Request<'_>) -> Result<Questions, Error> {
 /// team that reads the logs must be able to tell us from them.
 fn user_agent(scope: &Scope) -> HeaderValue {
     let contact = scope.contact.as_deref().map(|contact| format!("; {contact}")).unwrap_or_default();
-    let text = format!("Portcullis/{} ({}{contact})", env!("CARGO_PKG_VERSION"), scope.organisation);
+    let text = format!("{OWN_AGENT}{} ({}{contact})", env!("CARGO_PKG_VERSION"), scope.organisation);
     let printable: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     HeaderValue::from_bytes(printable.as_bytes()).unwrap_or(HeaderValue::from_static("Portcullis"))
 }

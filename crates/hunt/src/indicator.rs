@@ -15,7 +15,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use directive::problem::Problem;
 use directive::record::Severity;
 use ipnet::IpNet;
-use logs::Event;
+use logs::{Event, USER_AGENTS};
 
 use crate::literals::{self, Words, all, any, word};
 
@@ -236,9 +236,7 @@ impl Indicators {
         }
         for (name, value) in &event.fields {
             match name.as_str() {
-                "cs-user-agent" | "cs(User-Agent)" | "c-useragent" | "user_agent" | "agent" => {
-                    seen.push(Sign::UserAgent(value.clone()));
-                }
+                name if USER_AGENTS.contains(&name) => seen.push(Sign::UserAgent(value.clone())),
                 "cs-host" | "r-dns" | "query" | "host" => seen.push(Sign::Domain(value.to_ascii_lowercase())),
                 "cs-uri" | "cs-uri-stem" | "c-uri" | "url" => seen.push(Sign::Url(value.clone())),
                 _ => {}

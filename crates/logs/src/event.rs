@@ -9,6 +9,9 @@ use directive::text::Text;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+/// Fields that hold what a client calls itself.
+pub const USER_AGENTS: [&str; 5] = ["cs-user-agent", "cs(User-Agent)", "c-useragent", "user_agent", "agent"];
+
 /// One event of a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Event {
@@ -87,6 +90,11 @@ impl Event {
         if let Some(address) = address(text) {
             self.address = Some(address);
         }
+    }
+
+    /// What the client calls itself: anybody can call himself anything.
+    pub fn user_agent(&self) -> Option<&str> {
+        USER_AGENTS.iter().find_map(|name| self.field(name))
     }
 
     /// The value of a field, the first if there are several.

@@ -17,7 +17,7 @@ mod report;
 mod unpack;
 mod vc0;
 
-pub use event::{Action, Actor, Clock, Event, Source};
+pub use event::{Action, Actor, Clock, Event, Source, USER_AGENTS};
 pub use format::Format;
 pub use meaning::Meaning;
 pub use reader::{Limits, Reader, Settings, Sink};

@@ -86,4 +86,10 @@ mod tests {
         assert!(command("/data/it's").starts_with("cd '/data/it'\\''s' && "));
         assert!(!command("").contains("--exclude"));
     }
+
+    #[test]
+    fn a_log_of_the_host_shows_our_command_as_ours() {
+        let own = directive::scope::Scanner::own(Vec::new());
+        assert!(own.runs(&format!("sh -c {}", command("/data"))) && own.runs("tar -cf - ./bin"));
+    }
 }

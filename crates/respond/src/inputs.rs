@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use check::hunt::Context;
+use check::hunt::geo::Geo;
 use check::manifest::{Manifest, Operator};
 use directive::problem::Problems;
 use directive::progress::{Progress, Unwatched};
@@ -30,6 +33,8 @@ pub struct Inputs {
     base: PathBuf,
     /// Manifests by instance.
     manifests: BTreeMap<String, Given>,
+    /// Where addresses are.
+    geo: Option<Arc<Geo>>,
 }
 
 /// The manifests that the operator gave for one instance.
@@ -73,6 +78,14 @@ pub enum Error {
         /// What is wrong with it.
         source: crate::manifests::Error,
     },
+    /// The database of places cannot be used.
+    #[error("the database {name} of where addresses are cannot be used")]
+    Geo {
+        /// Its name in the scope.
+        name: String,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Evidence could not be opened.
     #[error("cannot open the evidence of {instance}")]
     Evidence {
@@ -106,7 +119,8 @@ impl Inputs {
         let base = file.parent().unwrap_or(Path::new("")).to_owned();
         let imports =
             scope.imports.iter().map(|name| import(&base.join(name), name, &read)).collect::<Result<_, _>>()?;
-        let mut inputs = Self { scope, scope_bytes, imports, base, manifests: BTreeMap::new() };
+        let geo = scope.geo.as_ref().map(|name| geo(&base, name, &read)).transpose()?;
+        let mut inputs = Self { scope, scope_bytes, imports, base, manifests: BTreeMap::new(), geo };
         for declared in &inputs.scope.instances {
             if declared.evidence.is_some() {
                 inputs.is_there(declared)?;
@@ -146,6 +160,11 @@ impl Inputs {
         spec.is_there(&self.base).map_err(|source| failed(source.into()))
     }
 
+    /// What a hunt has to know of the scope.
+    pub(crate) fn context(&self) -> Context {
+        Context { scanners: self.scope.scanners.clone(), geo: self.geo.clone() }
+    }
+
     /// The declared instance of that name.
     pub fn declared(&self, name: &str) -> Option<&Declared> {
         self.scope.instances.iter().find(|declared| declared.name == name)
@@ -160,4 +179,11 @@ impl Inputs {
     pub fn scope_sha256(&self) -> String {
         hex(&Sha256::digest(&self.scope_bytes))
     }
+}
+
+/// Reads the database of where addresses are.
+fn geo(base: &Path, name: &str, read: impl Fn(&Path) -> std::io::Result<Vec<u8>>) -> Result<Arc<Geo>, Error> {
+    let failed = |source| Error::Geo { name: name.to_owned(), source };
+    let bytes = read(&base.join(name)).map_err(|err| failed(err.into()))?;
+    Geo::read(bytes).map(Arc::new).map_err(|err| failed(err.into()))
 }

@@ -189,7 +189,8 @@ impl Responder<'_> {
             (_, Some(name)) => {
                 let pack = self.packs.iter().find(|pack| step.action.starts_with(&format!("{}/", pack.id())));
                 let pack = pack.ok_or_else(|| rooms::Error::Undeclared(name.clone()))?;
-                let prepare = || Hunt::prepare([(&pack.hunting, Origin::Pack)], Default::default());
+                let sets = [(&pack.hunting, Origin::Pack)];
+                let prepare = || Hunt::within(self.inputs.context(), sets, Default::default());
                 let hunt = hunts.entry(pack.id().to_owned()).or_insert_with(prepare).as_ref();
                 let order = rooms::Order { pack, hunt, clause: &step.clause, name };
                 rooms::check(&order, self.inputs, state, self.threads, progress)

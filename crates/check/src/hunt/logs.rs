@@ -6,6 +6,7 @@
 //! Never takes what a log says for what happened: whoever owns the instance can write its logs. How far the time of
 //! an event can be trusted goes along with it.
 
+mod scanner;
 mod tamper;
 mod watch;
 
@@ -24,8 +25,9 @@ use jiff::Timestamp;
 use logs::{Clock, Meaning, Settings};
 
 use super::people::People;
-use super::{Hunt, Origin, lock};
+use super::{Hunt, Origin, apart, lock};
 use crate::glob;
+use scanner::Passed;
 use watch::Watch;
 
 /// Places of logs that every Linux host has.
@@ -95,6 +97,8 @@ pub(super) struct Seen {
     pub(super) codes: HashMap<String, (u64, Option<Timestamp>)>,
     /// Numbers by row, in the order of the log; none where they may fall.
     pub(super) counts: Vec<(usize, Option<Timestamp>, Option<u64>)>,
+    /// What scanners of the scope set off, by scanner.
+    passed: BTreeMap<usize, Passed>,
 }
 
 /// Reads logs as they are met.
@@ -257,6 +261,9 @@ fn told(hunt: &Hunt, mut seen: Vec<Seen>, beyond: u64, source: &dyn Source, clau
         for gap in std::mem::take(&mut one.report.gaps) {
             told.gaps.push(Gap { path: Some(one.path.clone()), required: gap.required && needed, ..gap });
         }
+        for (n, passed) in &one.passed {
+            told.gaps.push(Gap { path: Some(one.path.clone()), ..passed.gap(&hunt.scanners[*n]) });
+        }
         if one.beyond + one.unkept_moments > 0 {
             let why = format!(
                 "{} more matches, and {} more moments of the timeline, than are kept one by one",
@@ -272,6 +279,9 @@ fn told(hunt: &Hunt, mut seen: Vec<Seen>, beyond: u64, source: &dyn Source, clau
         }
         told.reach.push(reach(&place.row.id, one));
     }
+    let (findings, gaps) = apart::look(&mut told.people, hunt, clause);
+    told.findings.extend(findings);
+    told.gaps.extend(gaps);
     told
 }
 

@@ -27,6 +27,9 @@ const ROLES: usize = 32;
 
 type Name = (String, Option<String>);
 
+/// When somebody was let in, and from where.
+pub(super) type Login = (Timestamp, Option<IpAddr>);
+
 /// The accounts of which logs tell.
 #[derive(Default)]
 pub(crate) struct People {
@@ -39,7 +42,7 @@ pub(crate) struct People {
 struct Person {
     roles: BTreeSet<String>,
     /// When and from where, in no order.
-    logins: Vec<(Timestamp, Option<IpAddr>)>,
+    logins: Vec<Login>,
     /// Logins that are not remembered one by one, all earlier than those that are.
     forgotten: u64,
     /// Logins without a time.
@@ -49,6 +52,12 @@ struct Person {
 }
 
 impl Person {
+    /// The same login stands in several logs, and as several lines of one.
+    fn sort(&mut self) {
+        self.logins.sort_unstable();
+        self.logins.dedup();
+    }
+
     fn forget(&mut self) {
         if self.logins.len() > 2 * LOGINS {
             self.logins.sort_unstable();
@@ -104,14 +113,21 @@ impl People {
         }
     }
 
+    /// Each account by name and kinds, with its logins in the order in which they came.
+    pub(super) fn logins(&mut self, accounts: &Accounts) -> impl Iterator<Item = (String, Vec<AccountKind>, &[Login])> {
+        self.by_name.iter_mut().map(|((user, realm), person)| {
+            person.sort();
+            let name = realm.as_ref().map_or_else(|| user.clone(), |realm| format!("{realm}\\{user}"));
+            (name, kinds(user, realm.as_deref(), &person.roles, accounts), person.logins.as_slice())
+        })
+    }
+
     /// The accounts to reset: those that logged in from `first` on, and those that they changed.
     pub(crate) fn since(mut self, first: Timestamp, accounts: &Accounts) -> Vec<Account> {
         let mut list = Vec::new();
         let mut changed: BTreeMap<String, String> = BTreeMap::new();
         for (name, person) in &mut self.by_name {
-            // The same login stands in several logs, and as several lines of one.
-            person.logins.sort_unstable();
-            person.logins.dedup();
+            person.sort();
             let from = person.logins.partition_point(|(at, _)| *at < first);
             let logins = &person.logins[from..];
             if logins.is_empty() && person.timeless == 0 {
@@ -143,7 +159,7 @@ impl People {
     }
 }
 
-fn account(name: &Name, person: &Person, logins: &[(Timestamp, Option<IpAddr>)], accounts: &Accounts) -> Account {
+fn account(name: &Name, person: &Person, logins: &[Login], accounts: &Accounts) -> Account {
     let mut addresses: Vec<String> = Vec::new();
     for address in logins.iter().filter_map(|(_, address)| *address).map(|address| address.to_string()) {
         if addresses.len() < ADDRESSES && !addresses.contains(&address) {

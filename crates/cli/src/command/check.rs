@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use ::check::hunt::Origin;
+use ::check::hunt::geo::Geo;
+use ::check::hunt::{Context, Origin};
 use ::check::manifest::signature::PublicKey;
 use ::check::manifest::{Manifest, Operator};
 use ::check::{Baseline, Hunt, Outcome, Request};
 use ::directive::hunting::Hunting;
 use ::directive::pack::Pack;
 use ::directive::record::{Account, Body, DutyCount, Instance, InstanceState, Moment, Record, Severity, Version};
-use ::directive::scope::Access;
+use ::directive::scope::{Access, Scanner};
 use ::directive::verdict::Exit;
 use ::evidence::Source;
 use ::evidence::live::Running;
@@ -132,6 +134,15 @@ struct RuleArgs {
     /// Hunt in every file, also in those that a manifest vouches for
     #[arg(long)]
     no_vouch: bool,
+
+    /// A scanner that may look at the instance, by its addresses: what it tries is no finding, and a gap
+    /// says what was passed over; may be given again
+    #[arg(long, value_name = "NAME=ADDRESS,...")]
+    scanner: Vec<Scanner>,
+
+    /// Database of where addresses are (`.mmdb`): tells logins of one account that are too far apart
+    #[arg(long, value_name = "FILE")]
+    geo: Option<PathBuf>,
 }
 
 impl RuleArgs {
@@ -144,6 +155,11 @@ impl RuleArgs {
         };
         hunting.settings.everything = self.no_vouch;
         Ok(hunting)
+    }
+
+    fn context(&self) -> Result<Context, CommandError> {
+        let geo = self.geo.as_deref().map(places).transpose()?;
+        Ok(Context { scanners: self.scanner.clone(), geo })
     }
 }
 
@@ -165,6 +181,17 @@ fn rules(paths: &[PathBuf], endings: &[&str]) -> Result<BTreeMap<String, Vec<u8>
         }
     }
     Ok(found)
+}
+
+/// Reads the database of where addresses are.
+fn places(path: &Path) -> Result<Arc<Geo>, CommandError> {
+    let name = path.display();
+    let bytes = open::read(path).map_err(|err| CommandError::because(format!("cannot read {name}"), err))?;
+    let geo = Geo::read(bytes).map_err(|err| {
+        CommandError::because(format!("the database {name} is not used"), err)
+            .hint("it has to be in the format of MaxMind, unpacked; fetch it again if it is")
+    })?;
+    Ok(Arc::new(geo))
 }
 
 /// What opens the evidence, where that takes more than its name.
@@ -219,7 +246,8 @@ pub(crate) fn run(ui: &mut Ui, args: &Args, threads: NonZeroUsize) -> Result<Exi
     let manifests = manifests(ui, &bar, &args.manifest, key.as_ref())?;
     let own = args.rules.hunting()?;
     let packs = pack.as_ref().map(|pack| (&pack.hunting, Origin::Pack));
-    let hunt = Hunt::prepare(packs.into_iter().chain([(&own, Origin::Operator)]), Default::default());
+    let sets = packs.into_iter().chain([(&own, Origin::Operator)]);
+    let hunt = Hunt::within(args.rules.context()?, sets, Default::default());
     if let Some(hunt) = &hunt {
         let [yara, sigma, indicators] = hunt.counts();
         ui.status(format_args!("Hunting with {yara} YARA rules, {sigma} Sigma rules and {indicators} indicators."));

@@ -69,6 +69,17 @@ fn a_missing_manifest_is_named() {
 }
 
 #[test]
+fn a_database_of_places_that_is_none_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path());
+    let scope = fs::read_to_string(dir.path().join("scope.toml")).unwrap();
+    fs::write(dir.path().join("scope.toml"), format!("geo = \"places.mmdb\"\n{scope}")).unwrap();
+    refused(dir.path(), "packs/ed-21-03", &["the database places.mmdb of where addresses are", "No such file"]);
+    fs::write(dir.path().join("places.mmdb"), "garbage").unwrap();
+    refused(dir.path(), "packs/ed-21-03", &["the database places.mmdb of where addresses are", "format of MaxMind"]);
+}
+
+#[test]
 fn missing_evidence_is_named() {
     let dir = tempfile::tempdir().unwrap();
     prepare(dir.path());

@@ -3,7 +3,8 @@
 //! One look at each event for everything: the tables of a pack, indicators, accounts, the timeline. What is kept is
 //! bounded per log, however often a rule matches.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use directive::hunting::TellingEvent;
 use directive::record::{Evidence, Moment, Severity};
@@ -14,6 +15,7 @@ use logs::{Action, Clock, Event, Format, Report, Sink};
 use super::super::Hunt;
 use super::super::people::People;
 use super::Seen;
+use super::scanner::Passing;
 use crate::integrity::bare;
 
 /// Findings of one rule in one log that are kept one by one.
@@ -39,6 +41,7 @@ pub(super) struct Watch<'a> {
     hunt: &'a Hunt,
     clause: Option<&'a str>,
     seen: Seen,
+    passing: Passing<'a>,
     by_rule: HashMap<String, u64>,
     wanted: &'a HashSet<String>,
     /// Whether lines without certain words may stay unread.
@@ -60,18 +63,22 @@ impl<'a> Watch<'a> {
             hours: HashSet::new(),
             codes: HashMap::new(),
             counts: Vec::new(),
+            passed: BTreeMap::new(),
         };
-        Self { hunt, clause, seen, by_rule: HashMap::new(), wanted: &hunt.wanted_codes, is_literal: false }
+        let passing = Passing::new(&hunt.scanners);
+        Self { hunt, clause, seen, passing, by_rule: HashMap::new(), wanted: &hunt.wanted_codes, is_literal: false }
     }
 
     pub(super) fn finish(mut self, report: Report) -> Seen {
         self.seen.report = report;
+        self.seen.passed = self.passing.finish();
         self.seen
     }
 
     /// Keeps a finding about an event.
-    fn finding(&mut self, code: &str, severity: Severity, rule: &str, why: String, attack: &[String], event: &Event) {
-        let count = self.by_rule.entry(rule.to_owned()).or_default();
+    fn finding(&mut self, found: Match<'_>, event: &Event) {
+        let Match { code, severity, rule, why, attack } = found;
+        let count = self.by_rule.entry(rule.to_string()).or_default();
         *count += 1;
         if *count > KEPT_OF_ONE_RULE {
             self.seen.beyond += 1;
@@ -82,8 +89,8 @@ impl<'a> Watch<'a> {
         let from = event.address.map(|address| format!(", from {address}")).unwrap_or_default();
         let mut finding = bare(code, severity, self.seen.path.as_bytes(), format!("{why}{who}{from}"), self.clause);
         finding.place = Some(format!("line {}", event.number));
-        finding.rule = Some(rule.to_owned());
-        finding.attack = attack.to_vec();
+        finding.rule = Some(rule.into_owned());
+        finding.attack = attack.into_owned();
         let excerpt = Some(Text::excerpt(event.message.as_bytes(), 200));
         finding.evidence = Some(Evidence { sha256: None, excerpt });
         finding.times.extend(event.at.map(|at| ("event".to_owned(), at)));
@@ -91,20 +98,19 @@ impl<'a> Watch<'a> {
     }
 
     fn tables(&mut self, event: &Event) {
-        let hunt = self.hunt;
-        for row in hunt.tamper.events.iter().filter(|row| tells(row, event)) {
-            self.finding("telltale-event", row.severity, &row.id, row.why.clone(), &row.attack, event);
+        let matches = matches(self.hunt, event);
+        if matches.is_empty() {
+            return;
         }
-        for found in hunt.sigma.look(event) {
-            let what = found.description.as_deref().map(|what| format!(": {}", escape(what))).unwrap_or_default();
-            let why = format!("a rule matches it: {}{what}", escape(&found.title));
-            self.finding("sigma-match", found.severity, &found.rule, why, &found.attack, event);
+        let whose = self.passing.whose(event);
+        // A table tells what happened on the instance, whoever did it; only what was tried is passed over.
+        let is_tried = matches!(event.action, Action::Request | Action::LoginFailed);
+        let is_over = |found: &Match<'_>| whose.is_some() && (found.code != "telltale-event" || is_tried);
+        let (over, kept): (Vec<_>, Vec<_>) = matches.into_iter().partition(is_over);
+        if let Some(n) = whose.filter(|_| !over.is_empty()) {
+            self.passing.pass(n, event, over.iter().map(|found| &*found.rule));
         }
-        for hit in hunt.indicators.event(event) {
-            let why = format!("a published indicator names it by {}: {}", hit.seen, escape(&hit.indicator.name));
-            let (id, attack) = (&hit.indicator.id, &hit.indicator.attack);
-            self.finding("indicator-match", hit.severity, id, why, attack, event);
-        }
+        kept.into_iter().for_each(|found| self.finding(found, event));
     }
 
     /// What is added up over a whole log.
@@ -173,11 +179,44 @@ impl Sink for Watch<'_> {
     fn event(&mut self, event: Event) {
         // The least trustworthy clock of a log is what can be said of it.
         self.seen.clock = self.seen.clock.max(event.clock);
+        self.passing.saw(&event);
         self.tables(&event);
         self.numbers(&event);
         self.seen.people.saw(&event, &self.hunt.accounts);
         self.moment(&event);
     }
+}
+
+/// What matches an event.
+struct Match<'m> {
+    code: &'static str,
+    severity: Severity,
+    rule: Cow<'m, str>,
+    why: String,
+    attack: Cow<'m, [String]>,
+}
+
+/// Holds an event against tables, rules and indicators.
+fn matches<'m>(hunt: &'m Hunt, event: &Event) -> Vec<Match<'m>> {
+    let rows = hunt.tamper.events.iter().filter(|row| tells(row, event)).map(|row| Match {
+        code: "telltale-event",
+        severity: row.severity,
+        rule: Cow::from(&row.id),
+        why: row.why.clone(),
+        attack: Cow::from(&row.attack),
+    });
+    let rules = hunt.sigma.look(event).into_iter().map(|found| {
+        let what = found.description.as_deref().map(|what| format!(": {}", escape(what))).unwrap_or_default();
+        let why = format!("a rule matches it: {}{what}", escape(&found.title));
+        let (rule, attack) = (Cow::from(found.rule), Cow::from(found.attack));
+        Match { code: "sigma-match", severity: found.severity, rule, why, attack }
+    });
+    let indicators = hunt.indicators.event(event).into_iter().map(|hit| {
+        let why = format!("a published indicator names it by {}: {}", hit.seen, escape(&hit.indicator.name));
+        let (rule, attack) = (Cow::from(&hit.indicator.id), Cow::from(&hit.indicator.attack));
+        Match { code: "indicator-match", severity: hit.severity, rule, why, attack }
+    });
+    rows.chain(rules).chain(indicators).collect()
 }
 
 fn tells(row: &TellingEvent, event: &Event) -> bool {

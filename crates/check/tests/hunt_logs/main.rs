@@ -2,14 +2,20 @@
 
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests make what they check")]
 
+mod apart;
+mod scanner;
+
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 
-use check::hunt::{Hunt, Origin};
+use check::hunt::geo::Geo;
+use check::hunt::{Context, Hunt, Origin};
 use check::{Baseline, Manifest, Outcome, Request};
 use directive::hunting::Hunting;
 use directive::progress::Unwatched;
 use directive::record::{AccountKind, Severity, hex};
+use directive::scope::Scanner;
 use directive::verdict::Verdict;
 use evidence::Folder;
 use sha2::{Digest as _, Sha256};
@@ -26,6 +32,8 @@ struct Given<'a> {
     verdict: &'a str,
     meaning: Option<&'a str>,
     sigma: &'a str,
+    scanners: Vec<Scanner>,
+    geo: Option<&'a [u8]>,
 }
 
 /// Checks a folder against a list of the files below `/bin`.
@@ -44,7 +52,9 @@ fn check(root: &Path, given: &Given<'_>) -> Outcome {
         indicators: [("list".to_owned(), given.indicators.as_bytes().to_vec())].into(),
         ..Hunting::default()
     };
-    let hunt = Hunt::prepare([(&pack, Origin::Pack)], Default::default()).unwrap();
+    let geo = given.geo.map(|bytes| Arc::new(Geo::read(bytes.to_vec()).unwrap()));
+    let context = Context { scanners: given.scanners.clone(), geo };
+    let hunt = Hunt::within(context, [(&pack, Origin::Pack)], Default::default()).unwrap();
     let list = format!("{}  ./bin/web\n", hex(&Sha256::digest("as shipped")));
     let product = toml::from_str("name = 'X'\nvendor = 'X'\nscheme = 'segments'\n[integrity]\ncomplete = ['/bin']\n");
     check::integrity::check(&Request {
