@@ -14,16 +14,19 @@ use toml::{Table, Value};
 const LOOKING: [&str; 7] = ["evidence", "feed", "discover", "check", "mitigate", "update", "respond"];
 
 /// Strings in kebab-case that are no codes, and what they are.
-const NO_CODES: [(&str, &str); 10] = [
+const NO_CODES: [(&str, &str); 13] = [
     ("birth", "a time of a file"),
     ("ctime", "a time of a file"),
     ("dpkg-statoverride", "the name of a rule"),
     ("group", "who owns a file"),
+    ("http-server-header", "a script of nmap"),
+    ("http-title", "a script of nmap"),
     ("mtime", "a time of a file"),
     ("owner", "who owns a file"),
     ("package-database", "the name of a witness"),
     ("sc-status", "a field of a log"),
     ("set-cookie", "an HTTP header"),
+    ("ssl-cert", "a script of nmap"),
     ("www-authenticate", "an HTTP header"),
 ];
 

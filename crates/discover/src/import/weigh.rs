@@ -207,8 +207,8 @@ impl Imported {
         }
         for (at, product) in named_there.iter().take(STRANGERS) {
             let why = format!(
-                "{} saw {product} there, outside the scope; it was not asked: if it is yours, or a provider runs it for \
-                 you, declare it",
+                "{} saw {product} there, outside the scope; it was not asked: if it is yours, or a provider runs it \
+                 for you, declare it",
                 import.file
             );
             self.gap(None, "import-outside-scope", Some(at.to_string()), why, true);
