@@ -46,8 +46,9 @@ const NMAP: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <cpe>cpe:/a:openbsd:openssh:9.2p1</cpe></service></port>
 <port protocol="tcp" portid="443"><state state="open"/><service name="http" tunnel="ssl"/>
 <script id="http-title" output="Gate &amp; more&#xa;Requested resource was /x"/>
-<script id="ssl-cert" 
-output="Subject: commonName=gate.example.org/organizationName=E&#xa;Subject Alternative Name: DNS:a.example.org"/></port>
+<script id="ssl-cert"
+ output="Subject: commonName=gate.example.org/organizationName=E&#xa;Subject Alternative Name: DNS:a.example.org"/>
+</port>
 <port protocol="tcp" portid="80"><state state="closed"/></port>
 <port protocol="udp" portid="500"><state state="open|filtered"/></port>
 </ports></host></nmaprun>"#;
