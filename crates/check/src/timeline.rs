@@ -4,7 +4,8 @@
 //! logs and findings in one order, each with its source and how far its clock can be trusted.
 //! A time that a copy of the evidence made is never taken for one of the instance.
 
-use std::collections::{BTreeMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use directive::record::{Finding, Moment, Severity};
 use directive::text::escape;
@@ -61,19 +62,20 @@ fn sign_of(finding: &Finding, has_own_ctime: bool, shipped: &HashSet<i64>) -> Op
 }
 
 /// Everything in one order, bounded: what findings say stays, then what is nearest before and behind them.
-pub(crate) fn assemble(mut moments: Vec<Moment>, findings: &[Finding]) -> (Vec<Moment>, u64) {
-    moments.extend(findings.iter().flat_map(moments_of));
-    moments.sort();
-    moments.dedup();
-    let beyond = moments.len().saturating_sub(MOMENTS);
-    if beyond > 0 {
-        let mut kept = moments;
-        kept.sort_by_key(|moment| (std::cmp::Reverse(moment.severity), std::cmp::Reverse(moment.time)));
-        kept.truncate(MOMENTS);
-        kept.sort();
-        return (kept, beyond as u64);
+pub(crate) fn assemble(moments: Vec<Moment>, findings: &[Finding]) -> (Vec<Moment>, u64) {
+    let mut kept = BTreeSet::new();
+    let mut beyond = 0;
+    for moment in moments.into_iter().chain(findings.iter().flat_map(moments_of)) {
+        kept.insert((Reverse(moment.severity), Reverse(moment.time), moment));
+        // Never more than are kept: there are findings by the hundred thousand.
+        if kept.len() > MOMENTS {
+            kept.pop_last();
+            beyond += 1;
+        }
     }
-    (moments, 0)
+    let mut kept: Vec<Moment> = kept.into_iter().map(|(_, _, moment)| moment).collect();
+    kept.sort();
+    (kept, beyond)
 }
 
 /// A finding at each of its times: its `mtime` may say one thing and its `ctime` another.

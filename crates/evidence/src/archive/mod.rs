@@ -222,9 +222,8 @@ impl Archive {
         let mut met = vec![false; wanted.len()];
         let passage = reopen().and_then(|packed| {
             let mut tape = Unpacked::start(packed, packing);
-            let wants = |n: u64, meta: &Meta| {
-                Some(visitor.wants(&self.catalogue.item(wanted[wanted_at(n, meta)?].index).meta))
-            };
+            let wants =
+                |n: u64, meta: &Meta| Some(visitor.wants(&self.catalogue.item(wanted[wanted_at(n, meta)?].index).meta));
             scan::again(&mut tape, &self.limits, &wants, &mut |n, meta, passed| {
                 if let Some(at) = wanted_at(n, meta).filter(|at| !std::mem::replace(&mut met[*at], true)) {
                     visitor.entry(entry(self.catalogue.item(wanted[at].index), Some(passed)));

@@ -96,14 +96,15 @@ impl Scanned {
         if self.rows.len() >= limits.archive_entries {
             return Some(format!("more than {} members; the rest is not seen", limits.archive_entries));
         }
-        let is_long = self.rows.bytes() > limits.archive_names;
+        let is_long = self.rows.bytes() + self.told > limits.archive_names;
         is_long.then(|| format!("names of more than {} bytes in all; the rest is not seen", limits.archive_names))
     }
 
     /// Takes what cannot be handed over; beyond a limit it is only counted.
     pub(super) fn obstacle(&mut self, limits: &Limits, obstacle: Obstacle) {
         let taken = self.told + obstacle.path.as_bytes().len() + OBSTACLE_EXTRA;
-        if self.obstacles.len() < limits.archive_entries / OBSTACLES && taken <= limits.archive_names {
+        let is_few = self.obstacles.len() < limits.archive_entries / OBSTACLES;
+        if is_few && taken + self.rows.bytes() <= limits.archive_names {
             self.told = taken;
             self.obstacles.push(obstacle);
         } else {
@@ -180,8 +181,7 @@ impl<'a> Scan<'a> {
         let Member { meta, stored, pieces, same_as } = member;
         if meta.kind == Kind::File && meta.size > self.limits.file_bytes {
             let message = format!("{} bytes, more than {}", meta.size, self.limits.file_bytes);
-            let obstacle =
-                Obstacle { path: meta.path, kind: ObstacleKind::TooLarge, hides: Hides::Entry, message };
+            let obstacle = Obstacle { path: meta.path, kind: ObstacleKind::TooLarge, hides: Hides::Entry, message };
             self.out.obstacle(&self.limits, obstacle);
             return tape.skip(padded(stored));
         }
