@@ -10,7 +10,8 @@ use base64::prelude::BASE64_STANDARD;
 use evidence::Source;
 
 use crate::database::{Database, gap, read};
-use crate::manifest::{Claim, Digest, Owner};
+use crate::manifest::lines::Line;
+use crate::manifest::{Digest, Owner};
 
 /// Where the database is; apk 3 has it below `/usr`.
 const FILES: [&str; 2] = ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"];
@@ -122,7 +123,9 @@ impl Reader {
         };
         let is_configuration = file.path.starts_with(b"/etc/") && !file.path.starts_with(b"/etc/apk/");
         if out.fits(1, "apk", place.as_bytes()) {
-            out.claim(file.path, Claim::of_package(digest, by, is_configuration).with_owner(file.owner));
+            let line =
+                Line { conffile: is_configuration, owner: Some(file.owner), ..Line::new(&file.path, (digest, by)) };
+            out.claims.push(line);
         } else {
             self.by = None;
             self.is_full = true;
@@ -169,7 +172,7 @@ mod tests {
     fn a_file_without_a_digest_is_counted() {
         let (out, reader) = parsed(b"P:a\nF:usr\nR:x\nR:y\nZ:Q2abc\nR:z\nZ:Q1qvTGHdzF6KLavt4PO0gs2a6pQ00=\n\n");
         assert_eq!((out.claims.len(), reader.strange, reader.broken), (1, 2, None));
-        assert_eq!(out.claims[0].0, b"/usr/z");
+        assert_eq!(out.claims.path(0), b"/usr/z");
     }
 
     proptest::proptest! {

@@ -14,19 +14,21 @@ use evidence::{ReadError, Source};
 use crate::apk;
 use crate::dpkg::{self, Diversion, Filters, Installed, Override};
 use crate::integrity::Baseline;
+use crate::manifest::Digest;
+use crate::manifest::lines::Lines;
 use crate::manifest::package::{Package, System};
-use crate::manifest::{Claim, Instance};
 use crate::rpm;
 
 /// Bytes of one file of a database. A status file of 10,000 packages has 12 MB, the longest list
 /// of checksums known (kernel sources) 8 MB.
 const FILE_BYTES: u64 = 128 << 20;
 
-/// Checksums in one database. A host with everything installed has under two million.
-const CHECKSUMS: usize = 8_000_000;
+/// Checksums in one database. A workstation with 3,000 packages has 300,000; each takes about 110 bytes of memory
+/// beside its path.
+const CHECKSUMS: usize = 1 << 20;
 
 /// Bytes of the paths of all of them. A folder that is named once can stand before a million files.
-const PATH_BYTES: usize = 1 << 30;
+const PATH_BYTES: usize = 96 << 20;
 
 /// The package database of an instance.
 #[derive(Default)]
@@ -34,8 +36,7 @@ pub(crate) struct Database {
     /// Package names, by the number that a claim carries.
     pub(crate) packages: Vec<String>,
     /// What packages claim, with paths as written: links are not resolved yet.
-    pub(crate) claims: Vec<(Vec<u8>, Claim<Instance>)>,
-    path_bytes: usize,
+    pub(crate) claims: Lines<(Digest, u32)>,
     /// Symbolic links that packages claim, where they point, and the package.
     pub(crate) links: Vec<(Vec<u8>, Vec<u8>, u32)>,
     /// Debian's packages, as far as they are installed; `None` if there is no database of dpkg, or nobody
@@ -77,12 +78,10 @@ impl Database {
         out
     }
 
-    /// Where a file of a package lies once diversions are followed.
-    pub(crate) fn place(&self, path: &[u8], package: &str) -> Vec<u8> {
-        match self.diversions.get(path) {
-            Some(diversion) if diversion.by.as_deref() != Some(package) => diversion.to.clone(),
-            _ => path.to_vec(),
-        }
+    /// Where a file of a package lies if it was diverted.
+    pub(crate) fn place(&self, path: &[u8], package: &str) -> Option<&[u8]> {
+        let diversion = self.diversions.get(path)?;
+        (diversion.by.as_deref() != Some(package)).then_some(&diversion.to)
     }
 
     /// The number of a further package.
@@ -92,15 +91,9 @@ impl Database {
         by
     }
 
-    /// Takes a claim for a path.
-    pub(crate) fn claim(&mut self, path: Vec<u8>, claim: Claim<Instance>) {
-        self.path_bytes += path.len();
-        self.claims.push((path, claim));
-    }
-
     /// Whether so many more claims fit; a gap says if they do not.
     pub(crate) fn fits(&mut self, more: usize, package: &str, place: &[u8]) -> bool {
-        let fits = self.claims.len() + more <= CHECKSUMS && self.path_bytes <= PATH_BYTES;
+        let fits = self.claims.len() + more <= CHECKSUMS && self.claims.path_bytes() <= PATH_BYTES;
         if !fits {
             let why = format!(
                 "the package database has more than {CHECKSUMS} checksums, or more than {PATH_BYTES} bytes of paths; \

@@ -15,8 +15,9 @@ use directive::record::Gap;
 use evidence::Source;
 
 use crate::database::{Database, gap, read, unread};
+use crate::manifest::Digest;
+use crate::manifest::lines::Line;
 use crate::manifest::package::{Package, System};
-use crate::manifest::{Claim, Digest};
 pub(crate) use settings::{Diversion, Filters, Override};
 pub(crate) use status::{Package as Installed, parse as parse_status};
 
@@ -92,8 +93,8 @@ fn claims_of(source: &dyn Source, package: &Installed, info: &HashSet<Vec<u8>>, 
     let files = sums.map(|(path, md5)| (path, md5, false));
     let all = files.chain(package.conffiles.iter().map(|(path, md5)| (path.clone(), *md5, true)));
     for (path, md5, conffile) in all {
-        let claim = Claim::of_package(Digest::Md5(md5), by, conffile);
-        out.claim(out.place(&path, &package.name), claim);
+        let path = out.place(&path, &package.name).map(<[u8]>::to_vec).unwrap_or(path);
+        out.claims.push(Line { conffile, ..Line::new(&path, (Digest::Md5(md5), by)) });
     }
 }
 

@@ -11,6 +11,7 @@ pub mod compose;
 pub mod deb;
 pub mod difference;
 pub(crate) mod found;
+pub(crate) mod lines;
 mod list;
 mod mtree;
 pub mod package;
@@ -22,6 +23,7 @@ use std::marker::PhantomData;
 use directive::problem::Problems;
 use directive::record::Gap;
 use evidence::Digests;
+use lines::{Line, Lines};
 pub(crate) use list::hex;
 
 /// Marks what comes from outside the instance.
@@ -39,7 +41,7 @@ pub struct Manifest<Origin> {
     pub name: String,
     /// The version of the product whose files are listed, where the list says so.
     pub version: Option<String>,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: Lines,
     /// Symbolic links that are listed, and where they point.
     pub(crate) links: Vec<(Vec<u8>, Vec<u8>)>,
     /// Files that are listed without a digest that vouches.
@@ -51,26 +53,8 @@ pub struct Manifest<Origin> {
     origin: PhantomData<Origin>,
 }
 
-/// One line of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Line {
-    /// Absolute from the evidence root, as written: links are not resolved yet.
-    pub(crate) path: Vec<u8>,
-    pub(crate) sha256: [u8; 32],
-    /// A configuration file, which the administrator is expected to change.
-    pub(crate) conffile: bool,
-    /// Whose it is and what it may do, where the list says so.
-    pub(crate) owner: Option<Owner>,
-}
-
-impl Line {
-    pub(crate) fn new(path: Vec<u8>, sha256: [u8; 32]) -> Self {
-        Self { path, sha256, conffile: false, owner: None }
-    }
-}
-
 /// Owner and mode that somebody lists for a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Owner {
     /// `None` if it may change.
     pub(crate) mode: Option<u32>,
@@ -105,14 +89,15 @@ impl Manifest<Operator> {
         Ok(Self { version: list::version(bytes), ..Self::of_lines(name, lines) })
     }
 
-    fn of_lines(name: &str, lines: Vec<Line>) -> Self {
+    fn of_lines(name: &str, mut lines: Lines) -> Self {
+        lines.shrink();
         let (links, bare) = (Vec::new(), Vec::new());
         let name = name.to_owned();
         Self { name, version: None, lines, links, bare, weak: 0, package: None, origin: PhantomData }
     }
 
     /// What a package ships, read from the package itself.
-    fn of_package(name: &str, package: package::Package, lines: Vec<Line>, links: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
+    fn of_package(name: &str, package: package::Package, lines: Lines, links: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
         Self { links, package: Some(package), ..Self::of_lines(name, lines) }
     }
 }
@@ -211,9 +196,9 @@ impl<Origin> Claim<Origin> {
 }
 
 impl Claim<Operator> {
-    pub(crate) fn of_line(line: &Line, by: u32) -> Self {
+    pub(crate) fn of_line(line: Line<'_>, by: u32) -> Self {
         let (conffile, owner) = (line.conffile, line.owner);
-        Self { digest: Digest::Sha256(line.sha256), by, conffile, owner, origin: PhantomData }
+        Self { digest: Digest::Sha256(line.digest), by, conffile, owner, origin: PhantomData }
     }
 
     /// The proof that a trusted list has this very digest for this very path.
@@ -223,13 +208,10 @@ impl Claim<Operator> {
 }
 
 impl Claim<Instance> {
-    pub(crate) fn of_package(digest: Digest, by: u32, conffile: bool) -> Self {
-        Self { digest, by, conffile, owner: None, origin: PhantomData }
-    }
-
-    /// The same, with owner and mode.
-    pub(crate) fn with_owner(self, owner: Owner) -> Self {
-        Self { owner: Some(owner), ..self }
+    /// What a package of the instance says, and which.
+    pub(crate) fn of_package(line: Line<'_, (Digest, u32)>) -> Self {
+        let Line { digest: (digest, by), conffile, owner, .. } = line;
+        Self { digest, by, conffile, owner, origin: PhantomData }
     }
 }
 

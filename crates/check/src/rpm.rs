@@ -14,8 +14,9 @@ use std::collections::HashMap;
 use evidence::Source;
 
 use crate::database::{Database, gap, ids, read, unread};
+use crate::manifest::lines::Line;
 use crate::manifest::package::{Package as Installed, System};
-use crate::manifest::{Claim, Digest, Owner};
+use crate::manifest::{Digest, Owner};
 use header::{File, Package};
 
 /// Where distributions keep the database.
@@ -160,7 +161,7 @@ fn claims_of(package: &Package, names: &Names, path: &str, out: &mut Database) {
         };
         match kind_of(file) {
             Kind::File => match claim(file, names, by) {
-                Some(claim) => out.claim(place, claim),
+                Some(claim) => out.claims.push(Line { path: &place, ..claim }),
                 None => strange += 1,
             },
             Kind::Link if file.verify & VERIFY_LINK != 0 => out.links.push((place, file.target.clone(), by)),
@@ -178,7 +179,7 @@ fn claims_of(package: &Package, names: &Names, path: &str, out: &mut Database) {
     }
 }
 
-fn claim(file: &File, names: &Names, by: u32) -> Option<Claim<crate::manifest::Instance>> {
+fn claim(file: &File, names: &Names, by: u32) -> Option<Line<'static, (Digest, u32)>> {
     let digest = match file.digest? {
         header::Digest::Sha256(digest) => Digest::Sha256(digest),
         header::Digest::Sha1(digest) => Digest::Sha1(digest),
@@ -197,5 +198,5 @@ fn claim(file: &File, names: &Names, by: u32) -> Option<Claim<crate::manifest::I
         gid: id(&names.groups, &file.group).filter(|_| asked(VERIFY_GROUP)),
         exact: true,
     };
-    Some(Claim::of_package(digest, by, may_change(file)).with_owner(owner))
+    Some(Line { path: &[], digest: (digest, by), conffile: may_change(file), owner: Some(owner) })
 }

@@ -4,7 +4,8 @@
 //! logs and findings in one order, each with its source and how far its clock can be trusted.
 //! A time that a copy of the evidence made is never taken for one of the instance.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use directive::record::{Finding, LogReach, Moment, Severity};
 use directive::text::{Text, escape};
@@ -63,21 +64,23 @@ fn sign_of(finding: &Finding, has_own_ctime: bool, shipped: &HashSet<i64>) -> Op
 /// Everything in one order, bounded: what findings say stays, then what is nearest before and behind them.
 ///
 /// `logs` tells how far the clock of each log can be trusted.
-pub(crate) fn assemble(mut moments: Vec<Moment>, findings: &[Finding], logs: &[LogReach]) -> (Vec<Moment>, u64) {
+pub(crate) fn assemble(moments: Vec<Moment>, findings: &[Finding], logs: &[LogReach]) -> (Vec<Moment>, u64) {
     let clocks: HashMap<&Text, &str> = logs.iter().map(|log| (&log.path, log.clock.as_str())).collect();
     let clock_of = |finding: &Finding| finding.path.as_ref().and_then(|path| clocks.get(path).copied());
-    moments.extend(findings.iter().flat_map(|finding| moments_of(finding, clock_of(finding).unwrap_or("none"))));
-    moments.sort();
-    moments.dedup();
-    let beyond = moments.len().saturating_sub(MOMENTS);
-    if beyond > 0 {
-        let mut kept = moments;
-        kept.sort_by_key(|moment| (std::cmp::Reverse(moment.severity), std::cmp::Reverse(moment.time)));
-        kept.truncate(MOMENTS);
-        kept.sort();
-        return (kept, beyond as u64);
+    let of_findings = findings.iter().flat_map(|finding| moments_of(finding, clock_of(finding).unwrap_or("none")));
+    let mut kept = BTreeSet::new();
+    let mut beyond = 0;
+    for moment in moments.into_iter().chain(of_findings) {
+        kept.insert((Reverse(moment.severity), Reverse(moment.time), moment));
+        // Never more than are kept: there are findings by the hundred thousand.
+        if kept.len() > MOMENTS {
+            kept.pop_last();
+            beyond += 1;
+        }
     }
-    (moments, 0)
+    let mut kept: Vec<Moment> = kept.into_iter().map(|(_, _, moment)| moment).collect();
+    kept.sort();
+    (kept, beyond)
 }
 
 /// A finding at each of its times: its `mtime` may say one thing and its `ctime` another.

@@ -17,16 +17,24 @@ use crate::error::CommandError;
 
 /// The record that closes a stream.
 fn summary(records: &[Record], duties: DutyCount, exit: Exit, at: jiff::Timestamp) -> Record {
-    let mut summary = Summary { duties, exit: exit.code(), ..Summary::default() };
-    for record in records {
-        match &record.body {
-            Body::Finding(_) => summary.findings += 1,
-            Body::Gap(_) => summary.gaps += 1,
-            Body::Verdict(conclusion) => *summary.verdicts.entry(conclusion.verdict).or_default() += 1,
-            _ => {}
-        }
+    let mut summary = Summary::default();
+    records.iter().for_each(|record| count(&mut summary, record));
+    closing(summary, duties, exit, at)
+}
+
+/// Counts a record that was printed.
+fn count(summary: &mut Summary, record: &Record) {
+    match &record.body {
+        Body::Finding(_) => summary.findings += 1,
+        Body::Gap(_) => summary.gaps += 1,
+        Body::Verdict(conclusion) => *summary.verdicts.entry(conclusion.verdict).or_default() += 1,
+        _ => {}
     }
-    Record::stamp("summary", 0, at, None, Body::Summary(summary))
+}
+
+/// The record that closes a stream whose records were counted.
+fn closing(summary: Summary, duties: DutyCount, exit: Exit, at: jiff::Timestamp) -> Record {
+    Record::stamp("summary", 0, at, None, Body::Summary(Summary { duties, exit: exit.code(), ..summary }))
 }
 
 /// The exit that the worst of some verdicts calls for.

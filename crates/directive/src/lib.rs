@@ -20,6 +20,7 @@ pub mod record;
 pub mod scope;
 pub mod state;
 pub mod text;
+mod times;
 mod traces;
 pub mod verdict;
 pub mod version;

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use crate::instance::{Instance, InstanceState, Owner, Status, Version, Witness};
 use crate::text::Text;
+pub use crate::times::Times;
 pub use crate::traces::{Account, AccountKind, LogReach, Moment};
 use crate::verdict::Verdict;
 
@@ -175,9 +176,28 @@ pub struct Finding {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clause: Option<String>,
     /// File times by name: `mtime`, `ctime`, `birth`. `mtime` can be set by anybody.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "Times::is_empty")]
     #[schemars(with = "BTreeMap<String, String>")]
-    pub times: BTreeMap<String, Timestamp>,
+    pub times: Times,
+}
+
+impl Finding {
+    /// About how many bytes of memory it takes: whoever keeps many bounds them by that.
+    pub fn bytes(&self) -> usize {
+        let evidence = self.evidence.as_ref();
+        let optional = |text: Option<&String>| text.map_or(0, String::capacity);
+        let path = |text: Option<&Text>| text.map_or(0, |text| text.as_bytes().len());
+        // Each piece has a header of the allocator.
+        size_of::<Self>()
+            + 6 * 16
+            + self.code.capacity()
+            + self.why.capacity()
+            + path(self.path.as_ref())
+            + [self.place.as_ref(), self.rule.as_ref(), self.clause.as_ref()].into_iter().map(optional).sum::<usize>()
+            + evidence.map_or(0, |seen| optional(seen.sha256.as_ref()) + path(seen.excerpt.as_ref()))
+            + self.attack.iter().map(|id| size_of::<String>() + id.capacity()).sum::<usize>()
+            + self.times.bytes()
+    }
 }
 
 /// The bytes behind a finding.

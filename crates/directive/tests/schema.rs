@@ -92,7 +92,7 @@ fn finding() -> Finding {
         rule: Some("manifest".into()),
         attack: vec!["T1554".into()],
         clause: Some("ED 21-03, required action 2".into()),
-        times: BTreeMap::from([("mtime".into(), at("2021-03-31T00:00:00Z"))]),
+        times: [("mtime", at("2021-03-31T00:00:00Z"))].into_iter().collect(),
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! An archive is met from front to back, once. What it holds is kept here, without the bytes,
 //! sorted by path, so that a path can be looked up, a link resolved and a folder listed.
+//! An archive has entries by the hundred thousand: what most of them have lies in [rows](crate::rows)
+//! of one size, and an [`Item`] is made of a row when somebody asks for it.
+//! Memory: `bench/memory.py`.
 
 use std::cmp::Ordering;
 
@@ -9,9 +12,11 @@ use directive::text::Text;
 
 use crate::meta::{Kind, Meta};
 use crate::resolve::{Lookup, Step};
+use crate::rows::Rows;
 use crate::source::{Digests, Obstacle};
 
 /// One entry.
+#[derive(Clone)]
 pub(crate) struct Item {
     pub(crate) meta: Meta,
     pub(crate) digests: Option<Digests>,
@@ -22,7 +27,7 @@ pub(crate) struct Item {
 }
 
 /// Where the bytes of an entry are.
-#[derive(Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     /// It has none, or they are those of another entry (a hard link).
     None,
@@ -37,54 +42,61 @@ pub(crate) enum Place {
 /// All entries, sorted by path; of two with the same path the later one counts, as for whoever unpacks.
 #[derive(Default)]
 pub(crate) struct Catalogue {
-    items: Vec<Item>,
+    rows: Rows,
     /// What could not be seen.
     pub(crate) obstacles: Vec<Obstacle>,
 }
 
 impl Catalogue {
     /// Sorts what was met.
-    pub(crate) fn new(mut items: Vec<Item>, obstacles: Vec<Obstacle>) -> Self {
-        // Stable: entries of one path stay in the order in which they came.
-        items.sort_by(|a, b| a.meta.path.cmp(&b.meta.path));
-        Self { items, obstacles }
+    pub(crate) fn new(mut rows: Rows, obstacles: Vec<Obstacle>) -> Self {
+        rows.sort();
+        Self { rows, obstacles }
     }
 
-    pub(crate) fn items(&self) -> &[Item] {
-        &self.items
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The entry of that number, which is below [`len`](Self::len).
+    pub(crate) fn item(&self, index: usize) -> Item {
+        self.rows.item(index)
     }
 
     /// Whether another entry of the same path comes later.
     pub(crate) fn is_superseded(&self, index: usize) -> bool {
-        matches!((self.items.get(index), self.items.get(index + 1)),
-            (Some(item), Some(next)) if item.meta.path == next.meta.path)
+        index + 1 < self.len() && self.rows.path(index) == self.rows.path(index + 1)
+    }
+
+    /// The number of the entry that a path names, without following a link.
+    pub(crate) fn position(&self, path: &[u8]) -> Option<usize> {
+        let after = self.rows.partition_point(|found| found <= path);
+        after.checked_sub(1).filter(|index| self.rows.path(*index) == path)
     }
 
     /// The entry that a path names, without following a link.
-    pub(crate) fn find(&self, path: &[u8]) -> Option<&Item> {
-        let after = self.items.partition_point(|item| item.meta.path.as_bytes() <= path);
-        self.items[..after].last().filter(|item| item.meta.path.as_bytes() == path)
+    pub(crate) fn find(&self, path: &[u8]) -> Option<Item> {
+        self.position(path).map(|index| self.item(index))
     }
 
     /// Names in a folder, sorted. A folder that is only implied by what is in it counts too.
     pub(crate) fn list(&self, folder: &[u8], limit: usize) -> Option<Vec<Vec<u8>>> {
         let below = [folder, b"/"].concat();
-        let mut at = self.items.partition_point(|item| item.meta.path.as_bytes() < below.as_slice());
+        let mut at = self.rows.partition_point(|path| path < below.as_slice());
         let mut names: Vec<Vec<u8>> = Vec::new();
-        while let Some(rest) = self.items.get(at).and_then(|item| item.meta.path.as_bytes().strip_prefix(&below[..])) {
-            let name = rest.split(|byte| *byte == b'/').next().unwrap_or_default();
+        let inside = |at: usize| {
+            let rest = (at < self.len()).then(|| self.rows.path(at))?.strip_prefix(&below[..])?;
+            rest.split(|byte| *byte == b'/').next()
+        };
+        while let Some(name) = inside(at) {
             names.push(name.to_vec());
             if names.len() > limit {
                 return None;
             }
             // Pass over everything below that name at once.
-            let skip = |item: &Item| {
-                let path = item.meta.path.as_bytes();
-                let inside = path.strip_prefix(&below[..]).unwrap_or_default();
-                inside.split(|byte| *byte == b'/').next() == Some(name)
-            };
-            let from = at;
-            at += self.items[from..].iter().take_while(|item| skip(item)).count();
+            while inside(at) == Some(name) {
+                at += 1;
+            }
         }
         names.sort();
         names.dedup();
@@ -94,16 +106,16 @@ impl Catalogue {
 
 impl Lookup for Catalogue {
     fn look(&self, path: &[u8]) -> Step {
-        if let Some(item) = self.find(path) {
-            return match (item.meta.kind, &item.meta.target) {
+        if let Some(index) = self.position(path) {
+            return match (self.rows.kind(index), self.rows.target(index)) {
                 (Kind::Folder, _) => Step::Folder,
-                (Kind::Link, Some(target)) => Step::Link(target.as_bytes().to_vec()),
+                (Kind::Link, Some(target)) => Step::Link(target.to_vec()),
                 _ => Step::Other,
             };
         }
         let below = [path, b"/"].concat();
-        let at = self.items.partition_point(|item| item.meta.path.as_bytes().cmp(&below) == Ordering::Less);
-        let implied = self.items.get(at).is_some_and(|item| item.meta.path.as_bytes().starts_with(&below));
+        let at = self.rows.partition_point(|path| path.cmp(&below) == Ordering::Less);
+        let implied = at < self.len() && self.rows.path(at).starts_with(&below);
         if implied { Step::Folder } else { Step::Missing }
     }
 }
@@ -133,14 +145,15 @@ mod tests {
     use super::*;
 
     fn catalogue(paths: &[&str]) -> Catalogue {
-        let item = |path: &&str| {
+        let mut rows = Rows::default();
+        for path in paths {
             let (path, target) = path.split_once("->").map_or((*path, None), |(path, target)| (path, Some(target)));
             let kind = if target.is_some() { Kind::Link } else { Kind::File };
             let mut meta = blank(path.into(), kind);
             meta.target = target.map(Text::from);
-            Item { meta, digests: None, place: Place::None, first: None }
-        };
-        Catalogue::new(paths.iter().map(item).collect(), Vec::new())
+            rows.push(Item { meta, digests: None, place: Place::None, first: None });
+        }
+        Catalogue::new(rows, Vec::new())
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod meta;
 mod path;
 mod read;
 mod resolve;
+mod rows;
 mod source;
 mod spec;
 mod walk;

@@ -91,7 +91,7 @@ impl Time {
 }
 
 /// One extended attribute.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Xattr {
     /// Its name, `security.capability`.
     pub name: Text,

@@ -5,7 +5,7 @@
 //! Never takes it for a compromise: an exit of another VPN, a roaming phone and a wrong entry look alike.
 //! Source: ATT&CK T1078.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use directive::record::{AccountKind, Finding, Gap, Severity};
@@ -65,7 +65,7 @@ pub(super) fn look(people: &mut People, hunt: &Hunt, clause: Option<&str>) -> (V
             rule: None,
             attack: vec!["T1078".into()],
             clause: clause.map(str::to_owned),
-            times: BTreeMap::from([("event".to_owned(), pair.at)]),
+            times: [("event", pair.at)].into_iter().collect(),
         }));
     }
     (findings, gaps(beyond, nowhere.len()))

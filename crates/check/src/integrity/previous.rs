@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use directive::record::{Finding, Severity};
+use directive::record::{Finding, Severity, Times};
 use evidence::Meta;
 
 use super::sight::times;
@@ -25,7 +25,7 @@ pub(super) struct Previous<'a> {
 #[derive(Clone)]
 pub(super) struct Now {
     pub(super) matched: bool,
-    pub(super) times: std::collections::BTreeMap<String, jiff::Timestamp>,
+    pub(super) times: Times,
 }
 
 impl<'a> Previous<'a> {

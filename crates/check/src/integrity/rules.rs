@@ -94,13 +94,13 @@ impl Rules {
     }
 
     /// How owner and mode differ from those that were shipped; any of several will do.
-    pub(super) fn shipped<'o>(&self, meta: &Meta, owners: impl Iterator<Item = &'o Owner>) -> Option<Complaint> {
+    pub(super) fn shipped(&self, meta: &Meta, owners: impl Iterator<Item = Owner>) -> Option<Complaint> {
         if self.overrides.contains_key(meta.path.as_bytes()) {
             return None;
         }
         let mut complaint = None;
         for owner in owners {
-            complaint = Some(differing(owner, meta)?);
+            complaint = Some(differing(&owner, meta)?);
         }
         complaint
     }

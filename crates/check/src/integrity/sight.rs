@@ -5,10 +5,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
-use directive::record::{Coverage, Evidence, Finding, FolderCoverage, Severity, hex};
+use directive::record::{Coverage, Evidence, Finding, FolderCoverage, Severity, Times, hex};
 use directive::text::Text;
 use evidence::{Digests, Entry, Hides, Kind, Meta, Nature, Obstacle, ObstacleKind, Visitor, Wants};
-use jiff::Timestamp;
 
 use super::Request;
 use super::generation::{Generation, Generations};
@@ -18,9 +17,21 @@ use super::previous::Previous;
 use super::rules::{Complaint, Rules};
 use crate::hunt::files::{Files, Met};
 
-/// Findings, and obstacles, that are kept one by one. An intruder who adds ten million files must
-/// not fill our memory with them; what is beyond is counted, and is a required gap.
-pub(crate) const KEPT: usize = 200_000;
+/// What is kept one by one where it is small. An intruder who adds ten million files must not fill our memory with
+/// them; what is beyond is counted, and is a required gap.
+pub(crate) const KEPT: usize = 100_000;
+
+/// Memory of findings that weigh: 100,000 files that nobody lists, with paths of usual length.
+const WEIGHTY: usize = 64 << 20;
+
+/// Memory of findings that healthy instances have too: as many as there are, they leave room for those that weigh.
+const LIGHT: usize = 24 << 20;
+
+/// Memory of obstacles, of the gaps that are made of them, and of links that wait.
+const OBSTACLES: usize = 40 << 20;
+
+/// Programs in no manifest that are named one by one. A build server has a hundred thousand.
+pub(super) const PROGRAMS: usize = 1000;
 
 /// Whether `path` is `folder` or lies below it. The root is empty.
 pub(crate) fn is_below(path: &[u8], folder: &[u8]) -> bool {
@@ -51,7 +62,7 @@ pub(super) struct Complete<'a> {
 impl<'a> Complete<'a> {
     /// From the pack where it names such folders. Otherwise a list from outside claims the whole
     /// evidence; beside a package database, only the deepest folder that holds all it names.
-    pub(super) fn new(request: &Request<'_>, index: &Index, generations: &Generations, extent: Extent<'a>) -> Self {
+    pub(super) fn new(request: &Request<'_>, index: &Index<'_>, generations: &Generations, extent: Extent<'a>) -> Self {
         let (source, product) = (request.source, request.product);
         // An installation that nothing lists has no folder in which everything must be listed.
         let listed = generations.0.iter().filter(|one| one.folder.is_empty() || !one.manifests.is_empty());
@@ -95,7 +106,7 @@ impl<'a> Complete<'a> {
     }
 
     /// Whether a file that no package lists is one that Debian makes.
-    fn explains(&self, meta: &Meta, digests: &Digests, index: &Index) -> bool {
+    fn explains(&self, meta: &Meta, digests: &Digests, index: &Index<'_>) -> bool {
         let is_strict = self.strict.iter().any(|folder| is_below(meta.path.as_bytes(), folder));
         let ships = |path: &[u8]| index.get(path).is_some_and(Slot::is_claimed);
         !is_strict && self.made.is_some_and(|made| made.explains(meta, digests, &ships))
@@ -112,12 +123,15 @@ impl<'a> Complete<'a> {
 pub(super) struct Tally {
     pub(super) findings: Vec<Finding>,
     pub(super) obstacles: Vec<Obstacle>,
-    /// Findings and obstacles beyond [`KEPT`].
+    /// Findings, obstacles and links beyond those that are kept.
     pub(super) beyond: u64,
+    /// Memory of the findings that weigh, of the others, and of obstacles and links.
+    taken: [usize; 3],
     /// Links where a manifest lists a file; they are held against their targets afterwards.
     pub(super) links: Vec<Meta>,
-    /// Programs and scripts that no manifest lists.
-    pub(super) programs: Vec<Finding>,
+    /// Programs and scripts that no manifest lists: the first by path, and how many there are.
+    pub(super) programs: BTreeMap<Text, Finding>,
+    pub(super) programs_met: u64,
     /// Files vouched for, by generation.
     pub(super) vouched: Vec<u64>,
     /// Files that belong to another version, by that version, for each generation.
@@ -130,11 +144,45 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn finding(&mut self, finding: Finding) {
-        if self.findings.len() < KEPT {
+        let (kind, limit) = if finding.severity >= Severity::Medium { (0, WEIGHTY) } else { (1, LIGHT) };
+        if self.fits(kind, finding.bytes(), limit) {
             self.findings.push(finding);
-        } else {
-            self.beyond += 1;
         }
+    }
+
+    pub(super) fn obstacle(&mut self, obstacle: Obstacle) {
+        let bytes = size_of::<Obstacle>() + 2 * 16 + obstacle.path.as_bytes().len() + obstacle.message.len();
+        // Special files of a folder become one gap, others one each.
+        let times = if matches!(obstacle.kind, ObstacleKind::Special(_)) { 1 } else { 3 };
+        if self.fits(2, times * bytes, OBSTACLES) {
+            self.obstacles.push(obstacle);
+        }
+    }
+
+    fn link(&mut self, meta: &Meta) {
+        let target = meta.target.as_ref().map_or(0, |target| target.as_bytes().len());
+        if self.fits(2, size_of::<Meta>() + 2 * 16 + meta.path.as_bytes().len() + target, OBSTACLES) {
+            self.links.push(meta.clone());
+        }
+    }
+
+    fn program(&mut self, finding: Finding) {
+        self.programs_met += 1;
+        self.programs.insert(finding.path.clone().unwrap_or_default(), finding);
+        if self.programs.len() > PROGRAMS {
+            self.programs.pop_last();
+        }
+    }
+
+    /// Whether there is room for so much more; what there is no room for is counted.
+    fn fits(&mut self, kind: usize, bytes: usize, limit: usize) -> bool {
+        let taken = self.taken[kind].saturating_add(bytes);
+        if taken > limit {
+            self.beyond += 1;
+            return false;
+        }
+        self.taken[kind] = taken;
+        true
     }
 
     pub(super) fn folder(&mut self, path: &[u8]) -> &mut FolderCoverage {
@@ -166,15 +214,15 @@ fn top_folder(path: &[u8]) -> &[u8] {
 }
 
 /// The times of an entry, as far as a calendar holds them.
-pub(super) fn times(meta: &Meta) -> BTreeMap<String, Timestamp> {
+pub(super) fn times(meta: &Meta) -> Times {
     let all = [("mtime", Some(meta.mtime)), ("ctime", meta.ctime), ("birth", meta.birth)];
-    all.into_iter().filter_map(|(name, time)| Some((name.to_owned(), time?.timestamp()?))).collect()
+    all.into_iter().filter_map(|(name, time)| Some((name, time?.timestamp()?))).collect()
 }
 
 /// What every entry is held against.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
-    pub(super) index: &'a Index,
+    pub(super) index: &'a Index<'a>,
     pub(super) generations: &'a Generations,
     pub(super) rules: &'a Rules,
     pub(super) complete: &'a Complete<'a>,
@@ -280,15 +328,13 @@ impl<'a> Sight<'a> {
             tally.coverage.unlisted_programs += 1;
             tally.folder(path).unlisted_programs += 1;
         }
-        if tally.programs.len() < KEPT {
-            tally.programs.extend(program);
-        }
+        program.into_iter().for_each(|finding| tally.program(finding));
         findings.into_iter().for_each(|finding| tally.finding(finding));
         drop(tally);
         self.request.progress.advance(1, bytes);
     }
 
-    fn modified(&self, meta: &Meta, slot: &Slot) -> Finding {
+    fn modified(&self, meta: &Meta, slot: Slot<'_>) -> Finding {
         let (severity, why) = difference(self.known.index, self.known.complete, meta.path.as_bytes(), slot);
         let mut finding = self.finding("file-modified", severity, meta, why);
         finding.rule = Some(self.known.index.authority(slot));
@@ -352,14 +398,14 @@ impl<'a> Sight<'a> {
     }
 
     /// Where a regular file is listed and something else stands.
-    fn not_a_file(&self, meta: &Meta, slot: &Slot) {
+    fn not_a_file(&self, meta: &Meta, slot: Slot<'_>) {
         slot.mark_seen();
         if meta.target.as_ref().is_some_and(|target| slot.is_link_to(target.as_bytes())) {
             self.tally().matched(meta.path.as_bytes(), &Standing::Consistent);
             return self.known.previous.meet(meta, true);
         }
         if meta.kind == Kind::Link {
-            return self.tally().links.push(meta.clone());
+            return self.tally().link(meta);
         }
         let mut finding = self.modified(meta, slot);
         finding.why =
@@ -373,7 +419,7 @@ impl Visitor for Sight<'_> {
         let slot = self.known.index.get(meta.path.as_bytes());
         let wants = slot.map_or(Wants::SHA256, Slot::wants);
         let Some(hunt) = self.hunt else { return wants };
-        let is_listed = slot.is_some_and(|slot| !slot.operator.is_empty());
+        let is_listed = slot.is_some_and(Slot::is_listed);
         hunt.wants(meta, wants, is_listed)
     }
 
@@ -416,11 +462,7 @@ impl Visitor for Sight<'_> {
         tally.coverage.unseen += 1;
         tally.folder(path).unseen += 1;
         finding.into_iter().for_each(|finding| tally.finding(finding));
-        if tally.obstacles.len() < KEPT {
-            tally.obstacles.push(obstacle);
-        } else {
-            tally.beyond += 1;
-        }
+        tally.obstacle(obstacle);
     }
 
     fn stop(&self) -> bool {
@@ -445,7 +487,12 @@ fn is_there(kind: ObstacleKind) -> bool {
 }
 
 /// How much a difference weighs, and in what it consists.
-pub(super) fn difference(index: &Index, complete: &Complete<'_>, path: &[u8], slot: &Slot) -> (Severity, String) {
+pub(super) fn difference(
+    index: &Index<'_>,
+    complete: &Complete<'_>,
+    path: &[u8],
+    slot: Slot<'_>,
+) -> (Severity, String) {
     let authority = index.authority(slot);
     if slot.is_conffile() {
         return (Severity::Info, format!("a configuration file that differs from the one of {authority}"));
@@ -467,7 +514,7 @@ pub(crate) fn bare(code: &str, severity: Severity, path: &[u8], why: String, cla
         rule: None,
         attack: Vec::new(),
         clause: clause.map(str::to_owned),
-        times: BTreeMap::new(),
+        times: Times::default(),
     }
 }
 

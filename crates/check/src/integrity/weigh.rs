@@ -14,7 +14,7 @@ use super::generation::Generations;
 use super::history;
 use super::index::{Index, Slot, Standing, folder_of};
 use super::previous::Previous;
-use super::sight::{Complete, KEPT, Tally, about, bare, difference, is_below};
+use super::sight::{Complete, PROGRAMS, Tally, about, bare, difference, is_below};
 use super::{Outcome, Request};
 use crate::database::Database;
 use crate::hunt::logs::{self, Told};
@@ -22,13 +22,10 @@ use crate::hunt::people::People;
 use crate::live;
 use crate::timeline::{self, Sign};
 
-/// Programs in no manifest that are named one by one. A build server has a hundred thousand.
-const PROGRAMS: usize = 1000;
-
 /// What is needed to judge a walk that ended.
 pub(super) struct Seen<'a> {
     pub(super) request: &'a Request<'a>,
-    pub(super) index: &'a Index,
+    pub(super) index: &'a Index<'a>,
     pub(super) generations: &'a Generations,
     pub(super) complete: &'a Complete<'a>,
     pub(super) previous: &'a Previous<'a>,
@@ -41,8 +38,10 @@ impl Seen<'_> {
         for meta in std::mem::take(&mut tally.links) {
             self.link(&meta, &mut tally);
         }
-        let missing = self.missing(&mut tally, &mut gaps, interrupted);
-        missing.into_iter().for_each(|finding| tally.finding(finding));
+        if !interrupted {
+            self.missing(&mut tally, &mut gaps);
+        }
+        tally.beyond += self.index.beyond;
         self.index.complaints.iter().cloned().for_each(|finding| tally.finding(finding));
         if !interrupted {
             self.restored(&mut tally);
@@ -142,17 +141,15 @@ impl Seen<'_> {
             Err(mut obstacle) => {
                 obstacle.path = meta.path.clone();
                 tally.coverage.unseen += 1;
-                tally.obstacles.push(obstacle);
+                tally.obstacle(obstacle);
             }
         }
     }
 
     /// What is listed and was not met, unless something hides it.
-    fn missing(&self, tally: &mut Tally, gaps: &mut Vec<Gap>, interrupted: bool) -> Vec<Finding> {
-        if interrupted {
-            return Vec::new();
-        }
-        let trees: Vec<&[u8]> = trees(&tally.obstacles).map(|obstacle| obstacle.path.as_bytes()).collect();
+    fn missing(&self, tally: &mut Tally, gaps: &mut Vec<Gap>) {
+        let trees: Vec<Text> = trees(&tally.obstacles).map(|obstacle| obstacle.path.clone()).collect();
+        let trees: Vec<&[u8]> = trees.iter().map(Text::as_bytes).collect();
         let is_hidden = |path: &[u8]| trees.iter().any(|tree| is_below(path, tree));
         let mut left_out = 0_u64;
         let mut is_left_out = |path: &[u8], is_told: bool| {
@@ -160,11 +157,10 @@ impl Seen<'_> {
             left_out += u64::from(excluded && is_told);
             excluded
         };
-        let mut missing = Vec::new();
-        for (path, slot) in self.index.unseen().into_iter().filter(|(path, _)| !is_hidden(path)) {
+        for slot in self.index.unseen().into_iter().filter(|slot| !is_hidden(slot.path())) {
             let may_be = self.index.is_packaged(slot);
-            if !(may_be && is_left_out(path, !slot.operator.is_empty())) {
-                missing.push(self.missing_file(path, slot));
+            if !(may_be && is_left_out(slot.path(), slot.is_listed())) {
+                tally.finding(self.missing_file(slot.path(), slot));
             }
         }
         for (path, link) in self.index.unseen_links().into_iter().filter(|(path, _)| !is_hidden(path)) {
@@ -172,7 +168,7 @@ impl Seen<'_> {
                 let shipper = link.shipper.clone();
                 let why = format!("{shipper} lists a link here, and it is not there");
                 let finding = bare("file-missing", Severity::Medium, path, why, self.request.clause);
-                missing.push(Finding { rule: Some(shipper), ..finding });
+                tally.finding(Finding { rule: Some(shipper), ..finding });
             }
         }
         if left_out > 0 {
@@ -182,10 +178,9 @@ impl Seen<'_> {
             );
             gaps.push(Gap { code: "files-left-out".into(), path: None, place: None, why, required: false });
         }
-        missing
     }
 
-    fn missing_file(&self, path: &[u8], slot: &Slot) -> Finding {
+    fn missing_file(&self, path: &[u8], slot: Slot<'_>) -> Finding {
         let authority = self.index.authority(slot);
         let (severity, why) = if slot.is_conffile() {
             (Severity::Info, format!("a configuration file of {authority} that is not there"))
@@ -202,18 +197,16 @@ impl Seen<'_> {
 
     /// Lists the programs that no manifest lists: the first of them one by one, the rest by number.
     fn programs(&self, tally: &mut Tally, gaps: &mut Vec<Gap>) {
-        let mut programs = std::mem::take(&mut tally.programs);
-        programs.sort_by(|a, b| a.path.cmp(&b.path));
+        let programs = std::mem::take(&mut tally.programs);
         let total = tally.coverage.unlisted_programs;
-        if programs.len() > PROGRAMS {
+        if tally.programs_met > PROGRAMS as u64 {
             let why = format!(
                 "{total} programs and scripts are in no manifest; the first {PROGRAMS} are named one by one, the \
                  others are counted by folder"
             );
             gaps.push(Gap { code: "too-many".into(), path: None, place: None, why, required: false });
         }
-        programs.truncate(PROGRAMS);
-        programs.into_iter().for_each(|finding| tally.finding(finding));
+        programs.into_values().for_each(|finding| tally.finding(finding));
     }
 
     /// Installations whose files are those of another version than their version file says.
@@ -265,8 +258,9 @@ impl Seen<'_> {
     fn obstacles(&self, obstacles: &[Obstacle], gaps: &mut Vec<Gap>) {
         let unseen = self.index.unseen();
         let lists_below = |tree: &[u8]| {
-            let from = unseen.partition_point(|(path, _)| *path < tree);
-            unseen[from..].iter().take_while(|(path, _)| path.starts_with(tree)).any(|(path, _)| is_below(path, tree))
+            let from = unseen.partition_point(|slot| slot.path() < tree);
+            let paths = unseen[from..].iter().map(|slot| slot.path());
+            paths.take_while(|path| path.starts_with(tree)).any(|path| is_below(path, tree))
         };
         let mut special: BTreeMap<&[u8], BTreeMap<&str, u64>> = BTreeMap::new();
         for obstacle in obstacles {
@@ -318,7 +312,7 @@ impl Seen<'_> {
             gap("interrupted", "the check was stopped before everything was seen; run it again".into());
         }
         if tally.beyond > 0 {
-            let why = format!("{} more findings or obstacles than the {KEPT} that are kept one by one", tally.beyond);
+            let why = format!("{} more findings or obstacles than are kept one by one", tally.beyond);
             gap("too-many", why);
         }
     }

@@ -175,7 +175,7 @@ fn finding(shared: Shared, all: &[Who], clause: Option<&str>) -> Finding {
         rule: None,
         attack: shared.attack.into_iter().map(str::to_owned).collect(),
         clause: clause.map(str::to_owned),
-        times: BTreeMap::new(),
+        times: Default::default(),
     }
 }
 

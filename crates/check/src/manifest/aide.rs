@@ -5,15 +5,16 @@
 //! says that the file belongs there and nothing of what is in it; how many there are is told.
 //! Source: `aide.conf(5)`, "DATABASE" and "DEFAULT GROUPS"; AIDE 0.18.3 `include/attributes.h`, `src/db_file.c`.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io::Read as _;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use directive::problem::{Problem, Problems};
 
+use super::Owner;
+use super::lines::{Added, Distinct, Line, Lines};
 use super::list::{LIST_BYTES, problem};
-use super::{Line, Owner};
 
 /// Bytes of one line. Its access lists can be long; a path in them is at most 4096 bytes, thrice as long escaped.
 const LINE_BYTES: usize = 256 << 10;
@@ -30,7 +31,7 @@ const GROUP: u64 = 1 << 4;
 /// What a database lists.
 #[derive(Debug, Default)]
 pub(super) struct Listed {
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Lines,
     /// Symbolic links, and where they point.
     pub(super) links: Vec<(Vec<u8>, Vec<u8>)>,
     /// Files that are listed without a digest that vouches.
@@ -81,18 +82,20 @@ pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Listed, Problems> {
     if !reader.is_ended {
         return Err(whole("the database has no end mark: it was cut, and files may be missing from it"));
     }
-    if reader.listed.lines.is_empty() {
+    if reader.lines.is_empty() {
         let hint = "only SHA-256 vouches; make it with a rule that has `sha256`";
         return Err(Problem::whole(name, "the database lists no file with a SHA-256").hint(hint).into());
     }
-    Ok(reader.listed)
+    Ok(Listed { lines: reader.lines.lines(), ..reader.listed })
 }
 
 #[derive(Default)]
 struct Reader {
     listed: Listed,
     columns: Option<Columns>,
-    seen: HashMap<Vec<u8>, Option<[u8; 32]>>,
+    lines: Distinct,
+    /// Those that have no digest which vouches.
+    bare: HashSet<Vec<u8>>,
     is_ended: bool,
 }
 
@@ -193,12 +196,14 @@ impl Reader {
                 Some(bytes.ok_or(("no SHA-256 in base64", "the database was edited"))?)
             }
         };
-        match self.seen.insert(path.clone(), digest) {
-            None => {}
-            Some(before) if before == digest => return Ok(()),
-            Some(_) => return Err(("the path is listed before with another digest", "keep the entry that is right")),
-        }
+        const CONTRADICTS: Wrong = ("the path is listed before with another digest", "keep the entry that is right");
         let Some(sha256) = digest else {
+            if self.lines.digest(&path).is_some() {
+                return Err(CONTRADICTS);
+            }
+            if !self.bare.insert(path.clone()) {
+                return Ok(());
+            }
             self.listed.weak += u64::from(columns.others.iter().any(|place| fields[*place] != b"0"));
             self.listed.bare.push(path);
             return Ok(());
@@ -215,8 +220,13 @@ impl Reader {
             gid: number(columns.gid, GROUP)?,
             exact: true,
         };
-        self.listed.lines.push(Line { owner: Some(owner), ..Line::new(path, sha256) });
-        Ok(())
+        if self.bare.contains(&path) {
+            return Err(CONTRADICTS);
+        }
+        match self.lines.push(Line { owner: Some(owner), ..Line::new(&path, sha256) }) {
+            Added::New | Added::Again => Ok(()),
+            Added::Contradicts => Err(CONTRADICTS),
+        }
     }
 }
 
@@ -250,8 +260,8 @@ mod tests {
         let shown = match parse("aide.db", text.as_bytes()) {
             Ok(listed) => {
                 let paths =
-                    |paths: Vec<&Vec<u8>>| paths.into_iter().map(directive::text::escape).collect::<Vec<_>>().join(" ");
-                let (lines, bare) = (listed.lines.iter().map(|line| &line.path), listed.bare.iter());
+                    |paths: Vec<&[u8]>| paths.into_iter().map(directive::text::escape).collect::<Vec<_>>().join(" ");
+                let (lines, bare) = (listed.lines.iter().map(|line| line.path), listed.bare.iter().map(Vec::as_slice));
                 format!("{}; {}; weak {}", paths(lines.collect()), paths(bare.collect()), listed.weak)
             }
             Err(problems) => problems.0[0].message.clone(),

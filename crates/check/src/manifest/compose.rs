@@ -203,7 +203,7 @@ mod tests {
     fn a_name_with_a_line_break_forges_no_line_of_the_list() {
         let name = format!("/a\n{}  ./bin/implant", "b".repeat(64)).into_bytes();
         let back = Manifest::from_operator("list", &composed(&[&name]).render(&Head::default())).unwrap();
-        assert_eq!(back.lines[0].path, name);
+        assert_eq!(back.lines.path(0), name);
         assert_eq!(back.len(), 1);
     }
 
@@ -219,7 +219,7 @@ mod tests {
             let list = composed(&paths).render(&Head { version: Some(&version), ..Head::default() });
             let back = Manifest::from_operator("list", &list).unwrap();
             proptest::prop_assert_eq!(back.version.as_deref(), Some(version.as_str()));
-            let read: Vec<&[u8]> = back.lines.iter().map(|line| line.path.as_slice()).collect();
+            let read: Vec<&[u8]> = back.lines.iter().map(|line| line.path).collect();
             proptest::prop_assert_eq!(read, paths);
         }
     }

@@ -15,8 +15,9 @@ use std::sync::{Mutex, PoisonError};
 use directive::progress::Progress;
 use evidence::{Entry, Kind, Meta, Obstacle, Source, Visitor, Wants};
 
+use super::lines::{Line, Lines};
 use super::package::{Package, System};
-use super::{Line, Manifest, Operator, Owner};
+use super::{Manifest, Operator, Owner};
 
 /// How much of one package is read.
 #[derive(Debug, Clone, Copy)]
@@ -84,8 +85,8 @@ pub fn read(
     let conffiles: HashSet<Vec<u8>> = lines.conffiles.drain(..).collect();
     let source = evidence::packed_tar(name, Box::new(stream.take(data.size)), bounds(limits), progress)?;
     let listed = Listed::walk(source.as_ref(), progress)?;
-    for file in listed.files {
-        let conffile = conffiles.contains(&file.path);
+    for file in listed.files.iter() {
+        let conffile = conffiles.contains(file.path);
         lines.lines.push(Line { conffile, ..file });
     }
     Ok(Manifest::of_package(name, package, lines.lines, listed.links))
@@ -162,7 +163,7 @@ fn short(error: io::Error) -> Error {
 
 /// What the control archive gives.
 struct Control {
-    lines: Vec<Line>,
+    lines: Lines,
     conffiles: Vec<Vec<u8>>,
 }
 
@@ -182,13 +183,16 @@ fn control_files(
     let conffiles = conffiles.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let conffiles = conffiles.filter_map(|line| evidence::normalise(line).ok()).collect();
     // dpkg keeps everything but `control` as it is.
-    let kept = Listed::walk(source.as_ref(), progress)?.files.into_iter().filter(|file| file.path != b"/control");
+    let files = Listed::walk(source.as_ref(), progress)?.files;
     // Several architectures of it can be installed at once: then dpkg names its files by architecture.
     let prefix = match is_same {
         true => format!("/var/lib/dpkg/info/{}:{}.", package.name, package.architecture),
         false => format!("/var/lib/dpkg/info/{}.", package.name),
     };
-    let lines = kept.map(|file| Line { path: [prefix.as_bytes(), &file.path[1..]].concat(), ..file }).collect();
+    let mut lines = Lines::default();
+    for file in files.iter().filter(|file| file.path != b"/control") {
+        lines.push(Line { path: &[prefix.as_bytes(), &file.path[1..]].concat(), ..file });
+    }
     Ok((package, Control { lines, conffiles }))
 }
 
@@ -216,7 +220,7 @@ fn package(control: &[u8]) -> Option<(Package, bool)> {
 /// Files and links of an archive, with the first thing that could not be read.
 #[derive(Default)]
 struct Listed {
-    files: Vec<Line>,
+    files: Lines,
     links: Vec<(Vec<u8>, Vec<u8>)>,
     obstacle: Option<String>,
 }
@@ -245,14 +249,14 @@ impl Visitor for Walk<'_> {
 
     fn entry(&self, entry: Entry) {
         let Meta { path, kind, mode, uid, gid, target, .. } = entry.meta;
-        let path = path.as_bytes().to_vec();
+        let path = path.as_bytes();
         let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
         match (kind, entry.digests) {
             (Kind::File, Some(digests)) => {
                 let owner = Owner { mode: Some(mode), uid: Some(uid), gid: Some(gid), exact: false };
                 listed.files.push(Line { owner: Some(owner), ..Line::new(path, digests.sha256) });
             }
-            (Kind::Link, _) => listed.links.push((path, target.unwrap_or_default().as_bytes().to_vec())),
+            (Kind::Link, _) => listed.links.push((path.to_vec(), target.unwrap_or_default().as_bytes().to_vec())),
             _ => {}
         }
     }

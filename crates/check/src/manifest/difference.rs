@@ -33,16 +33,15 @@ impl Change {
 
 /// Compares two lists. Sorted by path.
 pub fn between<A, B>(first: &Manifest<A>, second: &Manifest<B>) -> Vec<(Text, Change)> {
-    let by_path: BTreeMap<&[u8], &[u8; 32]> =
-        first.lines.iter().map(|line| (line.path.as_slice(), &line.sha256)).collect();
+    let by_path: BTreeMap<&[u8], [u8; 32]> = first.lines.iter().map(|line| (line.path, line.digest)).collect();
     let mut left = by_path.clone();
     let mut changes = Vec::new();
-    for line in &second.lines {
-        left.remove(line.path.as_slice());
-        match by_path.get(line.path.as_slice()) {
-            None => changes.push((Text::new(line.path.clone()), Change::Added)),
-            Some(digest) if **digest != line.sha256 => {
-                changes.push((Text::new(line.path.clone()), Change::Changed));
+    for line in second.lines.iter() {
+        left.remove(line.path);
+        match by_path.get(line.path) {
+            None => changes.push((Text::new(line.path), Change::Added)),
+            Some(digest) if *digest != line.digest => {
+                changes.push((Text::new(line.path), Change::Changed));
             }
             Some(_) => {}
         }

@@ -5,11 +5,9 @@
 //! mistake to point at, with file, line and caret; none is passed over.
 //! Source: coreutils manual, "md5sum invocation"; facts on the appliance's manifest.
 
-use std::collections::HashMap;
-
 use directive::problem::{Problem, Problems};
 
-use super::Line;
+use super::lines::{Added, Distinct, Line, Lines};
 
 /// Bytes of one list. The longest known, of a whole appliance image, has 4 MB; one of every file of
 /// a build server 100 MB. What is larger is no list.
@@ -28,7 +26,7 @@ enum Format {
 }
 
 /// Reads a whole list.
-pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Vec<Line>, Problems> {
+pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Lines, Problems> {
     if bytes.len() > LIST_BYTES {
         let hint = "split the list, or leave out what is not shipped";
         return Err(Problem::whole(name, format!("the list has more than {LIST_BYTES} bytes")).hint(hint).into());
@@ -63,9 +61,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read(&mut self) -> Vec<Line> {
-        let mut lines: Vec<Line> = Vec::new();
-        let mut seen: HashMap<Vec<u8>, [u8; 32]> = HashMap::new();
+    fn read(&mut self) -> Lines {
+        let mut lines = Distinct::default();
         let mut start = 0;
         while start < self.bytes.len() && self.problems.len() < SHOWN {
             let end =
@@ -84,28 +81,24 @@ impl Reader<'_> {
                     continue;
                 }
             };
-            match seen.get(&line.path) {
-                None => {
-                    seen.insert(line.path.clone(), line.sha256);
-                    lines.push(line);
-                }
-                Some(digest) if *digest == line.sha256 => {}
-                Some(_) => self.problem(
+            let (path, sha256) = line;
+            if lines.push(Line::new(&path, sha256)) == Added::Contradicts {
+                self.problem(
                     from,
                     end,
                     "the path is listed before with another digest",
                     "keep the line that the vendor published",
-                ),
+                );
             }
         }
-        lines
+        lines.lines()
     }
 
     fn problem(&mut self, from: usize, end: usize, message: &str, hint: &str) {
         self.problems.push(problem(self.name, self.bytes, from, end, message).hint(hint));
     }
 
-    fn line(&mut self, line: &[u8]) -> Result<Option<Line>, (&'static str, &'static str)> {
+    fn line(&mut self, line: &[u8]) -> Result<Option<(Vec<u8>, [u8; 32])>, (&'static str, &'static str)> {
         if line.len() > LINE_BYTES {
             return Err(("the line has more than 65536 bytes", "this is no list of files"));
         }
@@ -128,7 +121,7 @@ impl Reader<'_> {
                 .ok_or(("not a line of an appliance's manifest", "expected \"<path> <64 hex digits> b\""))?,
         };
         match evidence::normalise(&path) {
-            Ok(path) => Ok(Some(Line::new(path, sha256))),
+            Ok(path) => Ok(Some((path, sha256))),
             Err(evidence::PathError::Climbs) => {
                 Err(("the path climbs with \"..\"", "list paths absolute, or relative to the evidence root"))
             }
@@ -218,7 +211,7 @@ mod tests {
     fn check(list: &str, expected: &str) {
         let list = list.replace("{A}", A).replace("{B}", B);
         let shown = match parse("list", list.as_bytes()) {
-            Ok(lines) => lines.iter().map(|line| directive::text::escape(&line.path)).collect::<Vec<_>>().join(" "),
+            Ok(lines) => lines.iter().map(|line| directive::text::escape(line.path)).collect::<Vec<_>>().join(" "),
             Err(problems) => {
                 let first = &problems.0[0];
                 format!("{:?} {}", first.position().map(|(line, _)| line), first.message)
@@ -307,7 +300,7 @@ mod tests {
             let escaped = name.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r");
             let mark = if escaped == name { "" } else { "\\" };
             let lines = parse("list", format!("{mark}{A}  {escaped}\n").as_bytes()).unwrap();
-            proptest::prop_assert_eq!(&lines[0].path, &format!("/{name}").into_bytes());
+            proptest::prop_assert_eq!(lines.path(0), format!("/{name}").as_bytes());
         }
     }
 }

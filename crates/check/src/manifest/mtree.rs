@@ -5,11 +5,9 @@
 //! Owners, modes and other keywords are passed over.
 //! Source: `mtree(5)`, `vis(3)`.
 
-use std::collections::HashMap;
-
 use directive::problem::{Problem, Problems};
 
-use super::Line;
+use super::lines::{Added, Distinct, Line, Lines};
 use super::list::{LIST_BYTES, hex, problem};
 
 /// Bytes of one path: 16 times the longest that the kernel takes.
@@ -25,7 +23,7 @@ pub(super) fn is(bytes: &[u8]) -> bool {
 }
 
 /// Reads a whole specification.
-pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Vec<Line>, Problems> {
+pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Lines, Problems> {
     if bytes.len() > LIST_BYTES {
         return Err(Problem::whole(name, format!("the list has more than {LIST_BYTES} bytes")).into());
     }
@@ -53,13 +51,12 @@ pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Vec<Line>, Problems> {
     if reader.lines.is_empty() {
         return Err(Problem::whole(name, "the list names no file").into());
     }
-    Ok(reader.lines)
+    Ok(reader.lines.lines())
 }
 
 #[derive(Default)]
 struct Reader {
-    lines: Vec<Line>,
-    seen: HashMap<Vec<u8>, [u8; 32]>,
+    lines: Distinct,
     folder: Vec<u8>,
     /// How long the folder was before each one that was entered.
     entered: Vec<usize>,
@@ -135,12 +132,10 @@ impl Reader {
         if self.bytes > LIST_BYTES {
             return Err(("the paths have too many bytes altogether", "split the list"));
         }
-        match self.seen.insert(path.clone(), sha256) {
-            None => self.lines.push(Line::new(path, sha256)),
-            Some(before) if before == sha256 => {}
-            Some(_) => return Err(("the path is listed before with another digest", "keep the line that is right")),
+        match self.lines.push(Line::new(&path, sha256)) {
+            Added::New | Added::Again => Ok(()),
+            Added::Contradicts => Err(("the path is listed before with another digest", "keep the line that is right")),
         }
-        Ok(())
     }
 }
 

@@ -7,8 +7,9 @@
 
 use std::io::{self, Read};
 
+use super::lines::{Line, Lines};
 use super::package::{Package, System};
-use super::{Line, Manifest, Operator, Owner};
+use super::{Manifest, Operator, Owner};
 use crate::rpm::header::{self, Digest};
 use crate::rpm::{Kind, kind_of, may_change};
 
@@ -45,7 +46,7 @@ pub fn read(name: &str, mut stream: impl Read) -> Result<Manifest<Operator>, Err
     let signature = section(&mut stream)?;
     io::copy(&mut stream.by_ref().take((8 - signature.len() as u64 % 8) % 8), &mut io::sink())?;
     let header = header::parse(&section(&mut stream)?).ok_or(Error::Form("its header is damaged"))?;
-    let (mut lines, mut links) = (Vec::new(), Vec::new());
+    let (mut lines, mut links) = (Lines::default(), Vec::new());
     for file in header.files.iter().filter(|file| !file.is_ghost()) {
         let path = evidence::normalise(&file.path).map_err(|_| Error::Form("a path in it leads nowhere"))?;
         match (kind_of(file), file.digest) {
@@ -54,7 +55,7 @@ pub fn read(name: &str, mut stream: impl Read) -> Result<Manifest<Operator>, Err
                 let id = |name: &[u8]| (name == b"root").then_some(0);
                 let owner =
                     Owner { mode: Some(file.mode & 0o7777), uid: id(&file.user), gid: id(&file.group), exact: true };
-                lines.push(Line { conffile: may_change(file), owner: Some(owner), ..Line::new(path, sha256) });
+                lines.push(Line { conffile: may_change(file), owner: Some(owner), ..Line::new(&path, sha256) });
             }
             (Kind::File, _) => return Err(Error::Weak),
             (Kind::Link, _) => links.push((path, file.target.clone())),

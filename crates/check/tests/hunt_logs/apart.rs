@@ -33,7 +33,7 @@ fn an_account_that_was_in_berlin_and_half_an_hour_later_in_new_york_is_told() {
     let outcome = check_logins(&[("10:00:00", "198.51.100.7"), ("10:30:00", "203.0.113.7")], Some(PLACES));
     let [finding] = apart(&outcome)[..] else { panic!("{:?}", outcome.findings) };
     assert_eq!((finding.severity, finding.place.as_deref()), (Severity::Low, Some("Users\\alice")));
-    assert_eq!(finding.times["event"].to_string(), "2021-04-08T10:30:00Z");
+    assert_eq!(finding.times.get("event").unwrap().to_string(), "2021-04-08T10:30:00Z");
     for word in ["198.51.100.7 (DE)", "203.0.113.7 (US)", "km at least, 30 minutes later", "Documentation-City of 2021"]
     {
         assert!(finding.why.contains(word), "{}", finding.why);

@@ -12,7 +12,9 @@ use ::check::manifest::{Manifest, Operator};
 use ::check::{Baseline, Hunt, Outcome, Request};
 use ::directive::hunting::Hunting;
 use ::directive::pack::Pack;
-use ::directive::record::{Account, Body, DutyCount, Instance, InstanceState, Moment, Record, Severity, Version};
+use ::directive::record::{
+    Account, Body, Coverage, DutyCount, Instance, InstanceState, Moment, Record, Severity, Summary, Version,
+};
 use ::directive::scope::{Access, Scanner};
 use ::directive::verdict::Exit;
 use ::evidence::Source;
@@ -255,7 +257,7 @@ pub(crate) fn run(ui: &mut Ui, args: &Args, threads: NonZeroUsize) -> Result<Exi
         return Err(CommandError::new("`--no-vouch` hunts in every file, and there is nothing to hunt with")
             .hint("give rules with `--yara`, indicators with `--indicators`, or a pack that has some"));
     }
-    let mut printed = Vec::new();
+    let mut summary = Summary::default();
     let mut traced = Vec::new();
     let mut exit = Exit::Done;
     for text in &args.sources {
@@ -285,19 +287,23 @@ pub(crate) fn run(ui: &mut Ui, args: &Args, threads: NonZeroUsize) -> Result<Exi
         let (timeline, accounts) = (outcome.timeline.clone(), outcome.accounts.clone());
         traced.push(Traced { instance: text.clone(), timeline, accounts });
         let explained = outcome.explained.clone();
-        let records = records(text, pack.as_ref(), outcome, Clock::machine().now());
-        records.iter().for_each(|record| ui.record(record));
+        let mut said = Said::default();
+        // Each is printed and let go: there may be a hundred thousand.
+        for record in records(text, pack.as_ref(), outcome, Clock::machine().now()) {
+            ui.record(&record);
+            super::count(&mut summary, &record);
+            said.add(record);
+        }
         if args.explain {
             explained
                 .iter()
                 .for_each(|rule| ui.status(format_args!("{}", ::directive::text::escape(rule.to_string()))));
         }
-        status(ui, &records);
-        printed.extend(records);
+        said.status(ui);
     }
     args.traces.write(&traced)?;
     if ui.is_json() {
-        ui.record(&super::summary(&printed, DutyCount::default(), exit, Clock::machine().now()));
+        ui.record(&super::closing(summary, DutyCount::default(), exit, Clock::machine().now()));
     }
     Ok(exit)
 }
@@ -356,40 +362,51 @@ fn baseline(args: &Args, source: &dyn Source) -> Baseline {
 }
 
 /// The outcome as records, in the order in which a case holds them.
-fn records(source: &str, pack: Option<&Pack>, outcome: Outcome, at: Timestamp) -> Vec<Record> {
-    let mut bodies = Vec::new();
-    if !outcome.witnesses.is_empty() {
-        bodies.push(Body::Instance(Instance {
+fn records(source: &str, pack: Option<&Pack>, outcome: Outcome, at: Timestamp) -> impl Iterator<Item = Record> {
+    let instance = (!outcome.witnesses.is_empty()).then(|| {
+        Body::Instance(Instance {
             name: source.to_owned(),
             product: pack.map(|pack| pack.product.name.clone()),
             version: Version::from_witnesses(outcome.witnesses),
             state: InstanceState::EvidenceOnly,
             has_evidence: true,
             ..Instance::default()
-        }));
-    }
-    bodies.extend(outcome.findings.into_iter().map(Body::Finding));
-    bodies.extend(outcome.gaps.into_iter().map(Body::Gap));
-    bodies.extend(outcome.accounts.into_iter().map(Body::Account));
-    bodies.extend(outcome.timeline.into_iter().map(Body::Moment));
-    bodies.push(Body::Coverage(outcome.coverage));
-    bodies.push(Body::Verdict(outcome.conclusion));
+        })
+    });
+    let bodies = instance
+        .into_iter()
+        .chain(outcome.findings.into_iter().map(Body::Finding))
+        .chain(outcome.gaps.into_iter().map(Body::Gap))
+        .chain(outcome.accounts.into_iter().map(Body::Account))
+        .chain(outcome.timeline.into_iter().map(Body::Moment))
+        .chain([Body::Coverage(outcome.coverage), Body::Verdict(outcome.conclusion)]);
     let step = ::directive::record::short_digest(&[b"check", source.as_bytes(), at.to_string().as_bytes()]);
-    let stamped = bodies.into_iter().enumerate();
-    stamped.map(|(n, body)| Record::stamp(&step, n, at, Some(source), body)).collect()
+    bodies.enumerate().map(move |(n, body)| Record::stamp(&step, n, at, Some(source), body))
 }
 
-/// What was seen, on stderr.
-fn status(ui: &mut Ui, records: &[Record]) {
-    let optional = records.iter().filter(|record| matches!(&record.body, Body::Gap(gap) if !gap.required)).count();
-    let mut expected: BTreeMap<&str, u64> = BTreeMap::new();
-    for record in records {
-        if let Body::Finding(finding) = &record.body
-            && finding.severity == Severity::Info
-        {
-            *expected.entry(&finding.code).or_default() += 1;
+/// What was printed of one instance, as far as stderr says something about it.
+#[derive(Default)]
+struct Said {
+    optional: u64,
+    expected: BTreeMap<String, u64>,
+    coverage: Option<Coverage>,
+}
+
+impl Said {
+    fn add(&mut self, record: Record) {
+        match record.body {
+            Body::Gap(gap) if !gap.required => self.optional += 1,
+            Body::Finding(finding) if finding.severity == Severity::Info => {
+                *self.expected.entry(finding.code).or_default() += 1;
+            }
+            Body::Coverage(coverage) => self.coverage = Some(coverage),
+            _ => {}
         }
-        if let Body::Coverage(seen) = &record.body {
+    }
+
+    /// What was seen, on stderr.
+    fn status(&self, ui: &mut Ui) {
+        if let Some(seen) = &self.coverage {
             for one in seen.generations.iter().skip_while(|_| seen.generations.len() == 1) {
                 let version = one.version.as_deref().unwrap_or("unknown");
                 ui.status(format_args!(
@@ -414,12 +431,13 @@ fn status(ui: &mut Ui, records: &[Record]) {
                 seen.unseen
             ));
         }
-    }
-    if !expected.is_empty() {
-        let counts: Vec<String> = expected.iter().map(|(code, count)| format!("{code} {count}")).collect();
-        ui.status(format_args!("Findings that healthy instances have too: {}; `-v` shows them.", counts.join(", ")));
-    }
-    if optional > 0 {
-        ui.status(format_args!("{optional} gaps that the verdict does not need; `-v` shows them."));
+        if !self.expected.is_empty() {
+            let counts: Vec<String> = self.expected.iter().map(|(code, count)| format!("{code} {count}")).collect();
+            let counts = counts.join(", ");
+            ui.status(format_args!("Findings that healthy instances have too: {counts}; `-v` shows them."));
+        }
+        if self.optional > 0 {
+            ui.status(format_args!("{} gaps that the verdict does not need; `-v` shows them.", self.optional));
+        }
     }
 }

@@ -66,7 +66,7 @@ impl Archive {
     pub(crate) fn inner(self, path: &[u8]) -> Option<Inner> {
         let found = self.resolver.entry(&self.catalogue, path)?;
         let item = self.catalogue.find(&found).filter(|item| item.meta.kind == Kind::File)?;
-        let item = self.owner(item);
+        let item = self.owner(&item);
         let open: Option<Arc<dyn ReadAt>> = match (&self.content, &item.place) {
             (Content::Plain(bytes), Place::At(at)) => {
                 Slice::new(Arc::clone(bytes), *at, item.meta.size).map(|slice| Arc::new(slice) as _)
@@ -97,7 +97,7 @@ impl Passing {
         std::thread::spawn(move || {
             let gone = || io::Error::other("nobody reads any more");
             let read = match archive.catalogue.find(&path) {
-                Some(item) => archive.read(item, &mut |bytes| send.send(Ok(bytes.to_vec())).map_err(|_| gone())),
+                Some(item) => archive.read(&item, &mut |bytes| send.send(Ok(bytes.to_vec())).map_err(|_| gone())),
                 None => Err(io::ErrorKind::NotFound.into()),
             };
             if let Err(error) = read {

@@ -11,7 +11,7 @@ mod tape;
 mod tar;
 mod zip;
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -155,11 +155,11 @@ impl Archive {
         if progress.stop_requested() {
             return Err(Error::Stopped { path: path.to_owned() });
         }
-        if scan.items.is_empty() && !scan.obstacles.is_empty() {
+        if scan.rows.is_empty() && !scan.obstacles.is_empty() {
             let why = scan.obstacles.iter().map(|obstacle| obstacle.message.as_str()).take(3).collect::<Vec<_>>();
             return Err(Error::Refused { path: path.to_owned(), why: why.join("; ") });
         }
-        let catalogue = Catalogue::new(scan.items, scan.obstacles);
+        let catalogue = Catalogue::new(scan.rows, scan.obstacles);
         let resolver = Resolver::new(limits.links);
         Ok(Self { name, limits, catalogue, resolver, content, kept: Mutex::new(scan.kept) })
     }
@@ -206,26 +206,27 @@ impl Archive {
     }
 
     /// Digests of a packed archive that were not computed when it came by: one more passage for all.
-    fn second_passage(&self, wanted: &HashMap<u64, usize>, visitor: &dyn Visitor) {
+    fn second_passage(&self, mut wanted: Vec<Wanted>, visitor: &dyn Visitor) {
         let (reopen, packing, is_live) = match &self.content {
             Content::Packed(reopen, packing) => (reopen, *packing, false),
             Content::Passing(again) => (again, Packing::Plain, true),
             _ => return,
         };
-        let items = self.catalogue.items();
-        let by_path: HashMap<&[u8], u64> =
-            wanted.iter().map(|(n, index)| (items[*index].meta.path.as_bytes(), *n)).collect();
-        let number = |n: u64, meta: &Meta| if is_live { by_path.get(meta.path.as_bytes()).copied() } else { Some(n) };
-        let mut left = wanted.clone();
+        // A host may hand over other members by now: there the path tells which one it is.
+        let place = |wanted: &Wanted| if is_live { wanted.index as u64 } else { wanted.number };
+        wanted.sort_unstable_by_key(place);
+        let wanted_at = |number: u64, meta: &Meta| {
+            let key = if is_live { self.catalogue.position(meta.path.as_bytes())? as u64 } else { number };
+            wanted.binary_search_by_key(&key, place).ok()
+        };
+        let mut met = vec![false; wanted.len()];
         let passage = reopen().and_then(|packed| {
             let mut tape = Unpacked::start(packed, packing);
-            let wants = |n: u64, meta: &Meta| {
-                let index = wanted.get(&number(n, meta)?)?;
-                Some(visitor.wants(&items[*index].meta))
-            };
+            let wants =
+                |n: u64, meta: &Meta| Some(visitor.wants(&self.catalogue.item(wanted[wanted_at(n, meta)?].index).meta));
             scan::again(&mut tape, &self.limits, &wants, &mut |n, meta, passed| {
-                if let Some(item) = number(n, meta).and_then(|n| left.remove(&n)).map(|index| &items[index]) {
-                    visitor.entry(entry(item, Some(passed)));
+                if let Some(at) = wanted_at(n, meta).filter(|at| !std::mem::replace(&mut met[*at], true)) {
+                    visitor.entry(entry(self.catalogue.item(wanted[at].index), Some(passed)));
                 }
                 !visitor.stop()
             })
@@ -234,7 +235,8 @@ impl Archive {
             return;
         }
         let why = passage.err().unwrap_or_else(|| io::Error::other("it was not met a second time"));
-        left.values().for_each(|index| visitor.obstacle(unreadable(&items[*index].meta, &why)));
+        let left = wanted.iter().zip(&met).filter(|(_, is_met)| !**is_met);
+        left.for_each(|(one, _)| visitor.obstacle(unreadable(&self.catalogue.item(one.index).meta, &why)));
     }
 
     fn walk_in_parallel(&self, indices: &[usize], threads: NonZeroUsize, visitor: &dyn Visitor) {
@@ -248,7 +250,7 @@ impl Archive {
                 if visitor.stop() {
                     return;
                 }
-                let item = &self.catalogue.items()[*index];
+                let item = self.catalogue.item(*index);
                 let wants = visitor.wants(&item.meta);
                 let mut hash = Hash::new(wants);
                 let mut sink = |bytes: &[u8]| {
@@ -257,7 +259,7 @@ impl Archive {
                 };
                 let read = match (&mut zip, &item.place) {
                     (Some(zip), Place::Member(n)) => zip.read(*n, &mut sink),
-                    _ => self.read(item, &mut sink),
+                    _ => self.read(&item, &mut sink),
                 };
                 match read {
                     Ok(()) => visitor.entry(entry(item, Some(hash.finish()))),
@@ -280,10 +282,18 @@ fn is_enough(wants: Wants, item: &Item) -> bool {
     wants.content == 0 || item.meta.size > wants.content || matches!(item.place, Place::None)
 }
 
-fn entry(item: &Item, passed: Option<Passed>) -> Entry {
+/// A member that is wanted in a second passage.
+struct Wanted {
+    /// Its number in the archive.
+    number: u64,
+    /// Its number in the catalogue.
+    index: usize,
+}
+
+fn entry(item: Item, passed: Option<Passed>) -> Entry {
     let bytes_read = if matches!(item.place, Place::None) { 0 } else { item.meta.size };
     let (digests, content) = passed.map(|passed| (passed.digests, passed.content)).unzip();
-    Entry { meta: item.meta.clone(), digests, content: content.flatten(), bytes_read }
+    Entry { meta: item.meta, digests, content: content.flatten(), bytes_read }
 }
 
 fn unreadable(meta: &Meta, error: &io::Error) -> Obstacle {
@@ -306,8 +316,9 @@ impl Source for Archive {
 
     fn walk(&self, threads: NonZeroUsize, visitor: &dyn Visitor) -> Result<(), Error> {
         self.catalogue.obstacles.iter().cloned().for_each(|obstacle| visitor.obstacle(obstacle));
-        let (mut now, mut later) = (Vec::new(), HashMap::new());
-        for (index, item) in self.catalogue.items().iter().enumerate() {
+        let (mut now, mut later) = (Vec::new(), Vec::new());
+        for index in 0..self.catalogue.len() {
+            let item = self.catalogue.item(index);
             if visitor.stop() {
                 return Ok(());
             }
@@ -321,12 +332,12 @@ impl Source for Archive {
                 (Kind::File, place) => {
                     let wants = visitor.wants(meta);
                     let known = item.digests.filter(|digests| digests.hold(wants));
-                    match (known.filter(|_| is_enough(wants, item)), place) {
+                    match (known.filter(|_| is_enough(wants, &item)), place) {
                         (Some(digests), _) => visitor.entry(entry(item, Some(Passed { digests, content: None }))),
                         (None, Place::Member(n))
                             if matches!(self.content, Content::Packed(..) | Content::Passing(_)) =>
                         {
-                            later.insert(*n, index);
+                            later.push(Wanted { number: *n, index });
                         }
                         (None, _) => now.push(index),
                     }
@@ -347,7 +358,7 @@ impl Source for Archive {
         }
         self.walk_in_parallel(&now, threads, visitor);
         if !later.is_empty() {
-            self.second_passage(&later, visitor);
+            self.second_passage(later, visitor);
         }
         Ok(())
     }
@@ -374,7 +385,7 @@ impl Source for Archive {
             return Ok(Some(bytes.clone()));
         }
         let mut bytes = Vec::new();
-        let read = self.read(self.owner(item), &mut |more| {
+        let read = self.read(&self.owner(&item), &mut |more| {
             bytes.extend_from_slice(more);
             Ok(())
         });
@@ -390,13 +401,13 @@ impl Source for Archive {
             return Err(ReadError::WrongKind { path: Text::new(path), kind: item.meta.kind });
         }
         let mut is_over = false;
-        let read = self.read(self.owner(item), &mut |more| {
+        let read = self.read(&self.owner(&item), &mut |more| {
             is_over = !sink(more);
             if is_over { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
         });
         match read {
             Err(source) if !is_over => Err(ReadError::Io { path: Text::new(path), source }),
-            _ => Ok(Some(item.meta.clone())),
+            _ => Ok(Some(item.meta)),
         }
     }
 
@@ -420,14 +431,15 @@ impl Source for Archive {
         if item.meta.kind != Kind::File {
             return Err(obstacle(ObstacleKind::Special(item.meta.kind), "it is no regular file"));
         }
-        Ok((item.meta.clone(), self.digest_item(self.owner(item), wants)?))
+        let digests = self.digest_item(&self.owner(&item), wants)?;
+        Ok((item.meta, digests))
     }
 }
 
 impl Archive {
     /// The entry that holds the bytes: for a hard link, the one that it is another name of.
-    fn owner<'a>(&'a self, item: &'a Item) -> &'a Item {
+    fn owner<'a>(&self, item: &'a Item) -> Cow<'a, Item> {
         let first = item.first.as_ref();
-        first.and_then(|first| self.catalogue.find(first.as_bytes())).unwrap_or(item)
+        first.and_then(|first| self.catalogue.find(first.as_bytes())).map_or(Cow::Borrowed(item), Cow::Owned)
     }
 }

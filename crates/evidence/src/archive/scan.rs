@@ -15,6 +15,7 @@ use crate::catalogue::{Item, Place};
 use crate::hash::{Hash, Passed};
 use crate::limits::Limits;
 use crate::meta::{Kind, Meta};
+use crate::rows::Rows;
 use crate::source::{Digests, Hides, Obstacle, ObstacleKind, Wants};
 
 /// Folders of package databases: every file in them is asked for, by whoever uses a baseline.
@@ -36,6 +37,16 @@ const KEPT_SMALL: u64 = 16 << 10;
 /// What of [`KEPT_BYTES`] such files may take.
 const KEPT_SMALLS: usize = 12 << 20;
 
+/// Memory that one of them takes beside its bytes: half a million empty files are not free.
+const KEPT_EXTRA: usize = 128;
+
+/// What of the entries may be obstacles, as a fraction: an archive of bad names must not fill our memory with
+/// them. Beyond it they are counted.
+const OBSTACLES: usize = 16;
+
+/// Memory that an obstacle takes beside its path.
+const OBSTACLE_EXTRA: usize = 200;
+
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Small files by path.
@@ -51,28 +62,63 @@ impl Kept {
     }
 
     pub(super) fn put(&mut self, path: &[u8], bytes: &[u8]) {
-        if self.bytes + bytes.len() <= KEPT_BYTES {
-            self.bytes += bytes.len();
+        let size = |bytes: &[u8]| bytes.len() + path.len() + KEPT_EXTRA;
+        if self.bytes + size(bytes) <= KEPT_BYTES {
+            self.bytes += size(bytes);
             if let Some(old) = self.files.insert(path.to_vec(), bytes.to_vec()) {
-                self.bytes -= old.len();
+                self.bytes -= size(&old);
             }
         }
     }
 
     fn wants(&self, path: &[u8], size: u64) -> bool {
         let is_database = DATABASES.iter().any(|folder| path.starts_with(folder));
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let fits = |limit: usize| self.bytes.saturating_add(size) <= limit;
-        if is_database { fits(KEPT_BYTES) } else { size as u64 <= KEPT_SMALL && fits(KEPT_SMALLS) }
+        let taken = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(path.len() + KEPT_EXTRA);
+        let fits = |limit: usize| self.bytes.saturating_add(taken) <= limit;
+        if is_database { fits(KEPT_BYTES) } else { size <= KEPT_SMALL && fits(KEPT_SMALLS) }
     }
 }
 
 /// What a passage found.
 #[derive(Default)]
 pub(super) struct Scanned {
-    pub(super) items: Vec<Item>,
+    pub(super) rows: Rows,
     pub(super) obstacles: Vec<Obstacle>,
     pub(super) kept: Kept,
+    /// Memory of the obstacles, and how many there were no room for.
+    told: usize,
+    untold: u64,
+}
+
+impl Scanned {
+    /// Why no more entries are taken, once that is so.
+    pub(super) fn is_full(&self, limits: &Limits) -> Option<String> {
+        if self.rows.len() >= limits.archive_entries {
+            return Some(format!("more than {} members; the rest is not seen", limits.archive_entries));
+        }
+        let is_long = self.rows.bytes() + self.told > limits.archive_names;
+        is_long.then(|| format!("names of more than {} bytes in all; the rest is not seen", limits.archive_names))
+    }
+
+    /// Takes what cannot be handed over; beyond a limit it is only counted.
+    pub(super) fn obstacle(&mut self, limits: &Limits, obstacle: Obstacle) {
+        let taken = self.told + obstacle.path.as_bytes().len() + OBSTACLE_EXTRA;
+        let is_few = self.obstacles.len() < limits.archive_entries / OBSTACLES;
+        if is_few && taken + self.rows.bytes() <= limits.archive_names {
+            self.told = taken;
+            self.obstacles.push(obstacle);
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    /// Says how many there were beside those that are told one by one.
+    pub(super) fn count_untold(&mut self) {
+        if self.untold > 0 {
+            let message = format!("{} more members that are not seen", self.untold);
+            self.obstacles.push(whole(ObstacleKind::TooMany, Hides::Tree, message));
+        }
+    }
 }
 
 /// A passage in progress.
@@ -92,32 +138,26 @@ impl<'a> Scan<'a> {
     pub(super) fn run(mut self, tape: &mut dyn Tape, hash: Option<Wants>) -> Scanned {
         let limits = self.limits;
         let mut members = Members::new(&limits);
-        let mut links: Vec<(usize, Vec<u8>)> = Vec::new();
         let mut ordinal = 0;
         while !self.progress.stop_requested() {
             let before = tape.position();
             match members.next(tape) {
                 Next::Member(member) => {
-                    let same_as = member.same_as.clone();
                     if let Err(error) = self.member(tape, *member, ordinal, hash) {
                         let what = format!("the archive ends or breaks inside a member: {error}");
                         self.out.obstacles.push(super::tar::broken(tape.position(), &what));
                         break;
                     }
-                    if let (Some(target), false) = (same_as, self.out.items.is_empty()) {
-                        links.push((self.out.items.len() - 1, target));
-                    }
                     ordinal += 1;
                 }
-                Next::Obstacle(obstacle) => self.obstacle(obstacle),
+                Next::Obstacle(obstacle) => self.out.obstacle(&limits, obstacle),
                 Next::End(end) => {
                     self.out.obstacles.extend(end);
                     break;
                 }
             }
             self.progress.advance(1, tape.position() - before);
-            if self.out.items.len() >= self.limits.archive_entries {
-                let message = format!("more than {} members; the rest is not seen", self.limits.archive_entries);
+            if let Some(message) = self.out.is_full(&limits) {
                 self.out.obstacles.push(whole(ObstacleKind::TooMany, Hides::Tree, message));
                 break;
             }
@@ -132,30 +172,20 @@ impl<'a> Scan<'a> {
             let message = "members follow after the end mark; they are examined, and `tar` does not see them";
             self.out.obstacles.push(whole(ObstacleKind::Remark, Hides::Entry, message.to_owned()));
         }
-        self.join(links);
+        self.join();
+        self.out.count_untold();
         self.out
     }
 
-    fn obstacle(&mut self, obstacle: Obstacle) {
-        // As many as entries: an archive of bad names must not fill our memory with them.
-        if self.out.obstacles.len() < self.limits.archive_entries / 8 {
-            self.out.obstacles.push(obstacle);
-        }
-    }
-
     fn member(&mut self, tape: &mut dyn Tape, member: Member, ordinal: u64, hash: Option<Wants>) -> io::Result<()> {
-        let Member { meta, stored, pieces, .. } = member;
+        let Member { meta, stored, pieces, same_as } = member;
         if meta.kind == Kind::File && meta.size > self.limits.file_bytes {
             let message = format!("{} bytes, more than {}", meta.size, self.limits.file_bytes);
-            self.obstacle(Obstacle {
-                path: meta.path.clone(),
-                kind: ObstacleKind::TooLarge,
-                hides: Hides::Entry,
-                message,
-            });
+            let obstacle = Obstacle { path: meta.path, kind: ObstacleKind::TooLarge, hides: Hides::Entry, message };
+            self.out.obstacle(&self.limits, obstacle);
             return tape.skip(padded(stored));
         }
-        let has_bytes = meta.kind == Kind::File && member.same_as.is_none();
+        let has_bytes = meta.kind == Kind::File && same_as.is_none();
         let at = tape.position();
         let (place, digests) = match hash {
             _ if !has_bytes => {
@@ -176,7 +206,8 @@ impl<'a> Scan<'a> {
                 (place, None)
             }
         };
-        self.out.items.push(Item { meta, digests, place, first: None });
+        // What a hard link names is looked for when every member is known.
+        self.out.rows.push(Item { meta, digests, place, first: same_as.map(Text::new) });
         Ok(())
     }
 
@@ -205,34 +236,34 @@ impl<'a> Scan<'a> {
     }
 
     /// Gives hard links what the member has whose other name they are.
-    fn join(&mut self, links: Vec<(usize, Vec<u8>)>) {
+    fn join(&mut self) {
+        let rows = &mut self.out.rows;
+        let links: Vec<usize> = (0..rows.len()).filter(|index| rows.is_hard_link(*index)).collect();
         if links.is_empty() {
             return;
         }
-        let files = self.out.items.iter().enumerate().filter(|(_, item)| !matches!(item.place, Place::None));
-        let by_path: HashMap<Vec<u8>, usize> =
-            files.map(|(index, item)| (item.meta.path.as_bytes().to_vec(), index)).collect();
+        let mut files: Vec<usize> = (0..rows.len()).filter(|index| rows.has_bytes(*index)).collect();
+        files.sort_by(|a, b| rows.path(*a).cmp(rows.path(*b)));
         let mut lost = Vec::new();
-        for (index, target) in links {
-            let found = crate::normalise(&target).ok().and_then(|target| by_path.get(&target).copied());
-            let Some(found) = found else {
-                lost.push((index, target));
+        let mut obstacles = Vec::new();
+        for index in links {
+            let item = rows.item(index);
+            let target = item.first.unwrap_or_default();
+            let found = crate::normalise(target.as_bytes()).ok().and_then(|target| {
+                let after = files.partition_point(|file| rows.path(*file) <= target.as_slice());
+                files[..after].last().copied().filter(|file| rows.path(*file) == target)
+            });
+            if let Some(found) = found {
+                rows.share(index, found);
                 continue;
-            };
-            let (place, digests) = (self.out.items[found].place.clone(), self.out.items[found].digests);
-            let (size, first) = (self.out.items[found].meta.size, self.out.items[found].meta.path.clone());
-            let item = &mut self.out.items[index];
-            (item.digests, item.meta.size, item.first) = (digests, size, Some(first));
-            // Where the bytes lie open they are read under this name too; otherwise they are known.
-            item.place = if digests.is_some() { Place::None } else { place };
-        }
-        // From the end, so that the places of the others stay.
-        for (index, target) in lost.into_iter().rev() {
-            let item = self.out.items.remove(index);
-            let message = format!("a hard link to {}, which the archive does not hold", Text::new(target));
+            }
+            lost.push(index);
+            let message = format!("a hard link to {target}, which the archive does not hold");
             let path = item.meta.path;
-            self.obstacle(Obstacle { path, kind: ObstacleKind::Damaged, hides: Hides::Entry, message });
+            obstacles.push(Obstacle { path, kind: ObstacleKind::Damaged, hides: Hides::Entry, message });
         }
+        rows.remove(&lost);
+        obstacles.into_iter().for_each(|obstacle| self.out.obstacle(&self.limits, obstacle));
     }
 }
 

@@ -121,7 +121,7 @@ pub(super) fn open(bytes: Arc<dyn ReadAt>, limits: &Limits, progress: &dyn Progr
             break;
         }
         match member(&mut archive, n, &bytes, limits) {
-            Ok(item) => out.items.push(item),
+            Ok(item) => out.rows.push(item),
             Err(obstacle) => out.obstacles.push(*obstacle),
         }
         progress.advance(1, 0);
