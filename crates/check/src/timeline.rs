@@ -126,7 +126,7 @@ mod tests {
         let at = Timestamp::from_second(1_618_920_000).unwrap();
         let finding = |path: &str| {
             let mut finding = bare("sigma-match", Severity::High, path.as_bytes(), "seen".into(), None);
-            finding.times.insert("event".into(), at);
+            finding.times.insert("event", at);
             finding
         };
         let findings = [finding("/var/log/a"), finding("/var/log/b"), finding("/var/log/c")];
