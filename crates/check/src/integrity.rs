@@ -14,6 +14,7 @@ mod made;
 mod previous;
 mod rules;
 mod sight;
+mod tally;
 mod weigh;
 
 use std::num::NonZeroUsize;

@@ -55,6 +55,7 @@ pub(crate) fn read_database(source: &dyn Source, with_claims: bool, out: &mut Da
     let Some(path) = found else {
         return out.gaps.push(without(source));
     };
+    let before = out.gaps.len();
     let mut bytes_of = |path: &str| match source.read_small(path.as_bytes(), DATABASE_BYTES) {
         Ok(bytes) => bytes.unwrap_or_default(),
         Err(error) => {
@@ -63,7 +64,8 @@ pub(crate) fn read_database(source: &dyn Source, with_claims: bool, out: &mut Da
         }
     };
     let (bytes, log) = (bytes_of(path), bytes_of(&format!("{path}-wal")));
-    if bytes.is_empty() {
+    // What cannot be read was told; an empty file is told below, since rpm leaves none.
+    if bytes.is_empty() && out.gaps.len() > before {
         return;
     }
     let packages = sqlite::Database::open(&bytes, &log).and_then(|database| database.blobs("Packages"));

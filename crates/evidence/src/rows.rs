@@ -42,6 +42,32 @@ enum Bytes {
     Member,
 }
 
+/// Both in one byte.
+#[derive(Clone, Copy)]
+struct Flags(u8);
+
+impl Flags {
+    fn new(other: Other, bytes: Bytes) -> Self {
+        Self(other as u8 | (bytes as u8) << 2)
+    }
+
+    fn other(self) -> Other {
+        match self.0 & 3 {
+            0 => Other::Nothing,
+            1 => Other::Target,
+            _ => Other::First,
+        }
+    }
+
+    fn bytes(self) -> Bytes {
+        match self.0 >> 2 {
+            0 => Bytes::None,
+            1 => Bytes::At,
+            _ => Bytes::Member,
+        }
+    }
+}
+
 /// One entry.
 struct Row {
     path: Slice,
@@ -60,7 +86,7 @@ struct Row {
     rare: u32,
     mode: u16,
     kind: Kind,
-    flags: (Other, Bytes),
+    flags: Flags,
 }
 
 /// What few entries have.
@@ -136,7 +162,7 @@ impl Rows {
             rare,
             mode: u16::try_from(meta.mode & 0xffff).unwrap_or(0),
             kind: meta.kind,
-            flags: (means, bytes),
+            flags: Flags::new(means, bytes),
         });
     }
 
@@ -199,18 +225,18 @@ impl Rows {
 
     /// Whether bytes lie in the archive for it.
     pub(crate) fn has_bytes(&self, index: usize) -> bool {
-        !matches!(self.rows[index].flags.1, Bytes::None)
+        !matches!(self.rows[index].flags.bytes(), Bytes::None)
     }
 
     /// Whether it is another name of another entry.
     pub(crate) fn is_hard_link(&self, index: usize) -> bool {
-        self.rows[index].flags.0 == Other::First
+        self.rows[index].flags.other() == Other::First
     }
 
     /// Where a symbolic link points.
     pub(crate) fn target(&self, index: usize) -> Option<&[u8]> {
         let row = &self.rows[index];
-        (row.flags.0 == Other::Target).then(|| self.text(row.other))
+        (row.flags.other() == Other::Target).then(|| self.text(row.other))
     }
 
     /// The entry as it was put in.
@@ -218,7 +244,7 @@ impl Rows {
         let row = &self.rows[index];
         let rare = self.rare.get(row.rare as usize);
         let ctime = Time { seconds: row.ctime, nanoseconds: row.ctime_nanoseconds };
-        let other = |means: Other| (row.flags.0 == means).then(|| Text::new(self.text(row.other)));
+        let other = |means: Other| (row.flags.other() == means).then(|| Text::new(self.text(row.other)));
         let meta = Meta {
             path: Text::new(self.text(row.path)),
             kind: row.kind,
@@ -235,7 +261,7 @@ impl Rows {
             dev: rare.map_or(0, |rare| rare.inode.0),
             ino: rare.map_or(0, |rare| rare.inode.1),
         };
-        let place = match (row.flags.1, rare.and_then(|rare| rare.pieces.as_ref())) {
+        let place = match (row.flags.bytes(), rare.and_then(|rare| rare.pieces.as_ref())) {
             (Bytes::None, _) => Place::None,
             (Bytes::At, None) => Place::At(row.place),
             (Bytes::At, Some(pieces)) => Place::Sparse(row.place, pieces.clone()),
@@ -247,7 +273,8 @@ impl Rows {
     /// Makes a hard link share what another entry has; `with_bytes` says whether it gives its bytes too.
     pub(crate) fn share(&mut self, index: usize, of: usize) {
         let owner = &self.rows[of];
-        let (path, size, place, digests, bytes) = (owner.path, owner.size, owner.place, owner.digests, owner.flags.1);
+        let (path, size, place, digests, bytes) =
+            (owner.path, owner.size, owner.place, owner.digests, owner.flags.bytes());
         let pieces = self.rare.get(owner.rare as usize).and_then(|rare| rare.pieces.clone());
         // Where the bytes lie open they are read under this name too; otherwise they are known.
         let bytes = if digests == NONE { bytes } else { Bytes::None };
@@ -257,7 +284,7 @@ impl Rows {
         }
         let row = &mut self.rows[index];
         (row.other, row.size, row.place, row.digests) = (path, size, place, digests);
-        row.flags = (Other::First, bytes);
+        row.flags = Flags::new(Other::First, bytes);
     }
 
     /// Takes entries out, by their numbers, which rise.
@@ -277,7 +304,9 @@ impl Rows {
         // Names lie in the order in which they came, so that their places tell it.
         self.rows.sort_unstable_by(|a, b| text(a).cmp(text(b)).then(a.path.at.cmp(&b.path.at)));
         self.same = HashMap::new();
-        (self.rows.shrink_to_fit(), self.names.shrink_to_fit(), self.digests.shrink_to_fit());
+        self.rows.shrink_to_fit();
+        self.names.shrink_to_fit();
+        self.digests.shrink_to_fit();
     }
 
     /// How many entries come first whose paths are as asked; of those that are sorted.

@@ -113,7 +113,9 @@ impl<D: Copy> Lines<D> {
 
     /// Gives back memory that is not needed once no more lines come.
     pub(crate) fn shrink(&mut self) {
-        (self.paths.shrink_to_fit(), self.rows.shrink_to_fit(), self.owners.shrink_to_fit());
+        self.paths.shrink_to_fit();
+        self.rows.shrink_to_fit();
+        self.owners.shrink_to_fit();
         self.known = HashMap::new();
     }
 }

@@ -52,6 +52,9 @@ pub(super) fn version(bytes: &[u8]) -> Option<String> {
     (!version.is_empty()).then(|| version.to_owned())
 }
 
+/// A path and its digest.
+type Listed = (Vec<u8>, [u8; 32]);
+
 struct Reader<'a> {
     name: &'a str,
     bytes: &'a [u8],
@@ -98,7 +101,7 @@ impl Reader<'_> {
         self.problems.push(problem(self.name, self.bytes, from, end, message).hint(hint));
     }
 
-    fn line(&mut self, line: &[u8]) -> Result<Option<(Vec<u8>, [u8; 32])>, (&'static str, &'static str)> {
+    fn line(&mut self, line: &[u8]) -> Result<Option<Listed>, (&'static str, &'static str)> {
         if line.len() > LINE_BYTES {
             return Err(("the line has more than 65536 bytes", "this is no list of files"));
         }
@@ -300,7 +303,8 @@ mod tests {
             let escaped = name.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r");
             let mark = if escaped == name { "" } else { "\\" };
             let lines = parse("list", format!("{mark}{A}  {escaped}\n").as_bytes()).unwrap();
-            proptest::prop_assert_eq!(lines.path(0), format!("/{name}").as_bytes());
+            let path = format!("/{name}");
+            proptest::prop_assert_eq!(lines.path(0), path.as_bytes());
         }
     }
 }

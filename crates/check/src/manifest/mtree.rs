@@ -185,7 +185,7 @@ mod tests {
     fn check(text: &str, expected: &str) {
         let text = text.replace("{A}", &"a".repeat(64)).replace("{B}", &"b".repeat(64));
         let shown = match parse("list", text.as_bytes()) {
-            Ok(lines) => lines.iter().map(|line| directive::text::escape(&line.path)).collect::<Vec<_>>().join(" "),
+            Ok(lines) => lines.iter().map(|line| directive::text::escape(line.path)).collect::<Vec<_>>().join(" "),
             Err(problems) => problems.0[0].message.clone(),
         };
         assert_eq!(shown, expected);

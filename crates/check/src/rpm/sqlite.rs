@@ -6,6 +6,8 @@
 //! not matter here. Every page is visited once, so that a tree in a circle ends.
 //! Source: "Database File Format" of sqlite.org, 1.3, 1.5, 1.6, 2.1, 2.6 and 4.1 to 4.5.
 
+mod log;
+
 use std::collections::{HashMap, HashSet};
 
 /// Depth of a tree. One of 4 KiB pages holds more than any disk at a depth of ten.
@@ -41,7 +43,7 @@ impl<'a> Database<'a> {
         if usable < 480 {
             return Err("its pages have no room");
         }
-        Ok(Self { bytes, page_bytes, usable, newer: committed(log, page_bytes) })
+        Ok(Self { bytes, page_bytes, usable, newer: log::committed(log, page_bytes)? })
     }
 
     /// The second value of each row of a table: the first is its number.
@@ -140,28 +142,6 @@ struct Walk {
     rows: Vec<Vec<u8>>,
     /// Bytes that further rows can have.
     left: usize,
-}
-
-/// The newest committed state of each page in a write-ahead log.
-fn committed(log: &[u8], page_bytes: usize) -> HashMap<u32, &[u8]> {
-    let mut newer = HashMap::new();
-    let mut waiting = Vec::new();
-    let is_log = matches!(be32(log, 0), Some(0x377f_0682 | 0x377f_0683));
-    if !is_log || be32(log, 8).map(|size| size as usize) != Some(page_bytes) {
-        return newer;
-    }
-    for frame in log.get(32..).unwrap_or_default().chunks_exact(24 + page_bytes) {
-        // Frames of an older use of the log have other salts.
-        if frame[8..16] != log[16..24] {
-            break;
-        }
-        waiting.push((be32(frame, 0).unwrap_or(0), &frame[24..]));
-        // Only a commit says how many pages there are.
-        if be32(frame, 4) != Some(0) {
-            newer.extend(waiting.drain(..));
-        }
-    }
-    newer
 }
 
 /// The values of a row with their serial types; `None` if it is damaged.

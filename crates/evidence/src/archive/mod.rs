@@ -7,6 +7,7 @@
 mod inner;
 mod pax;
 mod scan;
+mod single;
 mod tape;
 mod tar;
 mod zip;

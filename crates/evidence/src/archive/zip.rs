@@ -1,6 +1,7 @@
 //! Zip: which members does a zip archive hold?
 //!
-//! Read with the `zip` crate by its central directory, as every reader does that seeks. A reader that
+//! Read with the `zip` crate by its central directory, as every reader does that seeks, one record at a time.
+//! A member is known by where its record begins. A reader that
 //! streams goes by the local headers instead; where the two differ, one of them was lied to, and that
 //! is an obstacle. Unix owners and times come from the Info-ZIP extra fields.
 //! Source: PKWARE APPNOTE 6.3.10 (4.3.7, 4.3.12, 4.5.3), Info-ZIP `extrafld.txt` (0x5455, 0x7875).
@@ -12,9 +13,12 @@ use directive::progress::Progress;
 use directive::text::Text;
 use image::{ReadAt, Slice};
 use zip::ZipArchive;
-use zip::result::ZipError;
+use zip::read::{Config, ZipFileEntry};
+use zip::result::{ZipError, ZipResult};
+use zip::unstable::read::ZipIterable;
 
 use super::scan::Scanned;
+use super::single::{self, Record};
 use crate::catalogue::{Item, Place, blank};
 use crate::file::Cursor;
 use crate::limits::Limits;
@@ -28,26 +32,33 @@ const TARGET_BYTES: u64 = 64 << 10;
 const BUFFER: usize = 128 << 10;
 
 /// An open archive.
+#[derive(Clone)]
 pub(super) struct Zip {
-    archive: ZipArchive<Cursor>,
     bytes: Arc<dyn ReadAt>,
+    /// Bytes before the first of the archive, as of a program that unpacks itself.
+    offset: u64,
 }
 
 /// What one thread needs to read members.
 pub(super) struct Reader {
-    archive: ZipArchive<Cursor>,
+    zip: Zip,
     buffer: Vec<u8>,
 }
 
 impl Zip {
     pub(super) fn reader(&self) -> Reader {
-        Reader { archive: self.archive.clone(), buffer: vec![0; BUFFER] }
+        Reader { zip: self.clone(), buffer: vec![0; BUFFER] }
+    }
+
+    /// The archive, as one of the member alone whose record begins there.
+    fn single(&self, at: u64) -> ZipResult<ZipArchive<Cursor>> {
+        single::open(&self.bytes, self.offset, Record::read(&*self.bytes, at)?)
     }
 
     /// The bytes of a member that is neither packed nor encrypted, where they lie.
     pub(super) fn stored(&self, n: u64) -> Option<Arc<dyn ReadAt>> {
-        let mut archive = self.archive.clone();
-        let file = archive.by_index(usize::try_from(n).ok()?).ok()?;
+        let mut archive = self.single(n).ok()?;
+        let file = archive.by_index(0).ok()?;
         (file.compression() == zip::CompressionMethod::Stored && !file.encrypted()).then_some(())?;
         let slice = Slice::new(Arc::clone(&self.bytes), file.data_start()?, file.size())?;
         Some(Arc::new(slice))
@@ -57,8 +68,8 @@ impl Zip {
 impl Reader {
     /// Reads one member to its end, which must come where the directory says, with its checksum.
     pub(super) fn read(&mut self, n: u64, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let index = usize::try_from(n).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let mut file = self.archive.by_index(index).map_err(io_error)?;
+        let mut archive = self.zip.single(n).map_err(io_error)?;
+        let mut file = archive.by_index(0).map_err(io_error)?;
         let size = file.size();
         let mut total = 0_u64;
         loop {
@@ -105,50 +116,79 @@ pub(super) fn open(bytes: Arc<dyn ReadAt>, limits: &Limits, progress: &dyn Progr
     if let Some(count) = recorded.filter(|count| *count > limits.archive_entries as u64) {
         return Err(format!("it lists {count} members; more than {} are not read", limits.archive_entries));
     }
-    let mut archive = ZipArchive::new(Cursor::new(Arc::clone(&bytes))).map_err(|error| error.to_string())?;
+    let opened = ZipIterable::try_new(Cursor::new(Arc::clone(&bytes)), Config::default());
+    let mut archive = opened.map_err(|error| error.to_string())?;
     let mut out = Scanned::default();
     if let Some(count) = recorded.filter(|count| *count != archive.len() as u64) {
-        let message =
-            format!("it lists {count} members and {} can be told apart: some have the same name", archive.len());
-        out.obstacles.push(obstacle(b"/", ObstacleKind::Twice, Hides::Tree, message));
+        let message = format!("its end lists {count} members and its directory {}", archive.len());
+        out.obstacle(limits, obstacle(b"/", ObstacleKind::Twice, Hides::Tree, message));
     }
-    if archive.has_overlapping_files().unwrap_or(true) {
-        let message = "members share bytes, as in a bomb; every size is bounded".to_owned();
-        out.obstacles.push(obstacle(b"/", ObstacleKind::Remark, Hides::Entry, message));
-    }
-    for n in 0..archive.len() {
+    let mut zip = Zip { bytes, offset: 0 };
+    let mut first = None;
+    let mut spans = Vec::new();
+    for entry in archive.files().map_err(|error| error.to_string())? {
         if progress.stop_requested() {
             break;
         }
-        match member(&mut archive, n, &bytes, limits) {
+        if let Some(message) = out.is_full(limits) {
+            out.obstacles.push(obstacle(b"/", ObstacleKind::TooMany, Hides::Tree, message));
+            break;
+        }
+        // Where one record cannot be read, nobody knows where the next one begins.
+        let met = entry.map_err(io_error).and_then(|entry| {
+            let record = Record::read(&*zip.bytes, entry.central_header_start())?;
+            Ok((entry, record))
+        });
+        let (entry, record) = match met {
+            Ok(met) => met,
+            Err(error) => {
+                let message = format!("a record of its directory is damaged: {error}; nothing behind it is seen");
+                out.obstacles.push(obstacle(b"/", ObstacleKind::Damaged, Hides::Tree, message));
+                break;
+            }
+        };
+        if first.is_none() {
+            zip.offset = record.start().and_then(|start| entry.header_start().checked_sub(start)).unwrap_or(0);
+            first = Some(entry.central_header_start());
+        }
+        match member(&zip, &entry, &record, limits, &mut spans) {
             Ok(item) => out.rows.push(item),
-            Err(obstacle) => out.obstacles.push(*obstacle),
+            Err(obstacle) => out.obstacle(limits, *obstacle),
         }
         progress.advance(1, 0);
     }
-    Ok((Zip { archive, bytes }, out))
+    spans.sort_unstable();
+    let is_shared = spans.windows(2).any(|pair| pair[0].1 > pair[1].0);
+    if is_shared || spans.iter().any(|span| first.is_some_and(|directory| span.1 > directory)) {
+        let message = "members share bytes, as in a bomb; every size is bounded".to_owned();
+        out.obstacles.push(obstacle(b"/", ObstacleKind::Remark, Hides::Entry, message));
+    }
+    out.count_untold();
+    Ok((zip, out))
 }
 
 fn obstacle(path: &[u8], kind: ObstacleKind, hides: Hides, message: String) -> Obstacle {
     Obstacle { path: Text::new(path), kind, hides, message }
 }
 
+/// One member; where its bytes lie goes into `spans`.
 fn member(
-    archive: &mut ZipArchive<Cursor>,
-    n: usize,
-    bytes: &Arc<dyn ReadAt>,
+    zip: &Zip,
+    file: &ZipFileEntry<'_>,
+    record: &Record,
     limits: &Limits,
+    spans: &mut Vec<(u64, u64)>,
 ) -> Result<Item, Box<Obstacle>> {
     let fail = |name: &[u8], kind, message: String| {
         let path = [b"/", name.strip_prefix(b"/").unwrap_or(name)].concat();
         Box::new(obstacle(&path, kind, Hides::Entry, message))
     };
-    let file = archive
-        .by_index_raw(n)
-        .map_err(|error| fail(format!("member-{n}").as_bytes(), ObstacleKind::Damaged, error.to_string()))?;
     let name = file.name_raw().to_vec();
-    let local = local_name(bytes, file.header_start());
-    if local.as_deref() != Some(&name) {
+    let local = local(&zip.bytes, file.header_start());
+    if let Some((_, start)) = local.as_ref().filter(|_| file.compressed_size() > 0) {
+        spans.push((*start, start.saturating_add(file.compressed_size())));
+    }
+    if local.is_none_or(|(local, _)| local != name) {
         let message = "the archive's directory and the member's own header name it differently".to_owned();
         return Err(fail(&name, ObstacleKind::BadName, message));
     }
@@ -168,7 +208,6 @@ fn member(
     let mut meta = blank(path, kind);
     meta.mode = mode.unwrap_or(if kind == Kind::Folder { 0o755 } else { 0o644 }) & 0o7777;
     meta.size = file.size();
-    let extra: Vec<u8> = file.extra_data().unwrap_or_default();
     let dos = file.last_modified().and_then(|at| {
         let civil = jiff::civil::datetime(
             i16::try_from(at.year()).ok()?,
@@ -182,15 +221,14 @@ fn member(
         // The field has no zone; the true one is only known where the Unix field is missing too.
         Some(jiff::tz::Offset::UTC.to_timestamp(civil).ok()?.as_second())
     });
-    drop(file);
-    let unix = Unix::read(&extra);
+    let unix = Unix::read(record.extra());
     let seconds = unix.mtime.map(i64::from).or(dos).unwrap_or(0);
     meta.mtime = Time { seconds, nanoseconds: 0 };
     (meta.uid, meta.gid) = (unix.uid.unwrap_or(0), unix.gid.unwrap_or(0));
     if kind == Kind::Link {
         let mut target = Vec::new();
-        let read = archive.by_index(n).map_err(io_error).and_then(|file| {
-            file.take(TARGET_BYTES).read_to_end(&mut target)?;
+        let read = zip.single(file.central_header_start()).map_err(io_error).and_then(|mut single| {
+            single.by_index(0).map_err(io_error)?.take(TARGET_BYTES).read_to_end(&mut target)?;
             Ok(())
         });
         read.map_err(|error| fail(&name, ObstacleKind::Damaged, error.to_string()))?;
@@ -200,18 +238,19 @@ fn member(
         let message = format!("{} bytes, more than {}", meta.size, limits.file_bytes);
         return Err(fail(&name, ObstacleKind::TooLarge, message));
     }
-    let place = if kind == Kind::File { Place::Member(n as u64) } else { Place::None };
+    let place = if kind == Kind::File { Place::Member(file.central_header_start()) } else { Place::None };
     Ok(Item { meta, digests: None, place, first: None })
 }
 
-/// The name in a member's own header.
-fn local_name(bytes: &Arc<dyn ReadAt>, start: u64) -> Option<Vec<u8>> {
+/// The name in a member's own header, and where its bytes begin.
+fn local(bytes: &Arc<dyn ReadAt>, start: u64) -> Option<(Vec<u8>, u64)> {
     let mut header = [0; 30];
     bytes.read_at(start, &mut header).ok()?;
     header.starts_with(b"PK\x03\x04").then_some(())?;
-    let mut name = vec![0; usize::from(u16::from_le_bytes([header[26], header[27]]))];
+    let [length, extra] = [26, 28].map(|at| u16::from_le_bytes([header[at], header[at + 1]]));
+    let mut name = vec![0; usize::from(length)];
     bytes.read_at(start + 30, &mut name).ok()?;
-    Some(name)
+    Some((name, start + 30 + u64::from(length) + u64::from(extra)))
 }
 
 /// How many members the end record says that there are; `None` where it leaves that to a zip64 record.

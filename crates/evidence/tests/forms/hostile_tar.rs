@@ -232,3 +232,33 @@ fn an_empty_file_is_no_archive() {
     std::fs::write(dir.path().join("x.tar"), b"").unwrap();
     assert!(open(Path::new(&dir.path().join("x.tar"))).is_err());
 }
+
+/// What an archive shows under other limits.
+fn within(limits: evidence::Limits, parts: &[Vec<u8>]) -> (usize, Vec<String>) {
+    let source = evidence::tar_in_memory("x.tar", parts.concat(), limits, &directive::progress::Unwatched).unwrap();
+    let met = walk(source.as_ref(), false);
+    let obstacles = met.obstacles.lock().unwrap();
+    let obstacles = obstacles.iter().map(|o| format!("{:?} {}: {}", o.kind, o.path.escaped(), o.message)).collect();
+    let entries = met.entries.lock().unwrap().len();
+    (entries, obstacles)
+}
+
+#[test]
+fn members_with_endless_names_are_bounded_and_the_rest_is_told() {
+    let name = |n: usize| file(&format!("{n:02}{}", "x".repeat(90)), "");
+    let parts: Vec<Vec<u8>> = (0..50).map(name).chain([END.to_vec()]).collect();
+    let limits = evidence::Limits { archive_names: 1000, ..Default::default() };
+    let (entries, obstacles) = within(limits, &parts);
+    assert_eq!(entries, 11);
+    assert_eq!(obstacles, ["TooMany /: names of more than 1000 bytes in all; the rest is not seen"]);
+}
+
+#[test]
+fn members_of_bad_names_beyond_those_that_are_told_are_counted() {
+    let bad = (0..50).map(|n| file(&format!("../{n}"), ""));
+    let parts: Vec<Vec<u8>> = [file("good", "x")].into_iter().chain(bad).chain([END.to_vec()]).collect();
+    let (entries, obstacles) = within(evidence::Limits { archive_entries: 64, ..Default::default() }, &parts);
+    assert_eq!((entries, obstacles.len()), (1, 5), "{obstacles:?}");
+    assert!(obstacles[3].starts_with("BadName /../3:"), "{obstacles:?}");
+    assert_eq!(obstacles[4], "TooMany /: 46 more members that are not seen");
+}

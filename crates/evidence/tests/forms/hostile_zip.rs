@@ -61,7 +61,23 @@ fn two_members_of_one_name_do_not_hide_each_other() {
     let mut bytes = zip(&[("one", "vendor"), ("two", "shell")]);
     replace(&mut bytes, b"two", b"one", false);
     let shown = short(&bytes);
-    assert!(shown.contains("some have the same name"), "{shown}");
+    assert!(shown.contains("Twice /one: the archive holds it more than once; each is examined"), "{shown}");
+}
+
+#[test]
+fn a_zip_behind_a_program_that_unpacks_it_is_read_like_any_other() {
+    let members = [("a", "x"), ("b/c", "some content that is long enough to be packed packed packed packed")];
+    let bytes = [b"#!/bin/sh\nexec unzip \"$0\"\n".repeat(9), zip(&members)].concat();
+    assert_eq!(short(&bytes), "/a /b/c");
+}
+
+#[test]
+fn a_directory_that_breaks_off_is_told_and_what_came_before_is_seen() {
+    let mut bytes = zip(&[("a", "x"), ("b", "y"), ("c", "z")]);
+    let records: Vec<usize> = (0..bytes.len() - 4).filter(|at| bytes[*at..].starts_with(b"PK\x01\x02")).collect();
+    bytes[records[1]] = b'X';
+    let shown = short(&bytes);
+    assert!(shown.starts_with("/a | Damaged /: a record of its directory is damaged"), "{shown}");
 }
 
 #[test]
