@@ -360,9 +360,9 @@ mod tests {
                 let pieces = vec![(*extra, 1)].into();
                 let place = [Place::None, Place::At(*extra), Place::Member(*extra), Place::Sparse(4, pieces)]
                     [usize::from(*place)].clone();
-                let digests = (*extra == 2).then(|| {
-                    Digests { sha256: [n as u8; 32], md5: None, sha1: Some([1; 20]), nature: crate::Nature::Script }
-                });
+                let sha256 = [n as u8; 32];
+                let digests = Digests { sha256, md5: None, sha1: Some([1; 20]), nature: crate::Nature::Script };
+                let digests = Some(digests).filter(|_| *extra == 2);
                 let first = (kind == Kind::File && *extra == 0).then(|| Text::from("/first"));
                 Item { meta, digests, place, first }
             };

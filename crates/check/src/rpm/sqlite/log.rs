@@ -76,7 +76,7 @@ fn sum(bytes: &[u8], sums: Sums, is_big: bool) -> Sums {
 mod tests {
     use std::collections::BTreeSet;
     use std::ops::Range;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use rusqlite::Connection;
 
@@ -104,10 +104,14 @@ mod tests {
         }
     }
 
+    /// Where SQLite has the log of a database.
+    fn log_of(path: &Path) -> PathBuf {
+        format!("{}-wal", path.display()).into()
+    }
+
     /// The file and its log as they lie there while the database is open.
     fn files(path: &Path) -> Files {
-        let log = path.with_extension("sqlite-wal");
-        (std::fs::read(path).unwrap(), std::fs::read(log).unwrap_or_default())
+        (std::fs::read(path).unwrap(), std::fs::read(log_of(path)).unwrap_or_default())
     }
 
     /// What SQLite itself reads of a file and a log.
@@ -115,7 +119,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.sqlite");
         std::fs::write(&path, bytes).unwrap();
-        std::fs::write(path.with_extension("sqlite-wal"), log).unwrap();
+        std::fs::write(log_of(&path), log).unwrap();
         let db = Connection::open(&path).ok()?;
         let mut rows = db.prepare("SELECT blob FROM Packages ORDER BY hnum").ok()?;
         rows.query_map([], |row| row.get(0)).ok()?.collect::<Result<_, _>>().ok()
