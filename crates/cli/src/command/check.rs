@@ -419,6 +419,13 @@ fn status(ui: &mut Ui, records: &[Record]) {
         let counts: Vec<String> = expected.iter().map(|(code, count)| format!("{code} {count}")).collect();
         ui.status(format_args!("Findings that healthy instances have too: {}; `-v` shows them.", counts.join(", ")));
     }
+    let passed = |record: &&Record| matches!(&record.body, Body::Gap(gap) if gap.code == "scanner-passed-over");
+    let passed = records.iter().filter(passed).count();
+    if passed > 0 {
+        ui.status(format_args!(
+            "What scanners tried is no finding; {passed} gaps say what was passed over, `-v` shows them."
+        ));
+    }
     if optional > 0 {
         ui.status(format_args!("{optional} gaps that the verdict does not need; `-v` shows them."));
     }
