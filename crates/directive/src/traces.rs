@@ -57,6 +57,9 @@ pub struct Account {
     pub roles: Vec<String>,
     /// Source addresses of its logins, in the order in which they came, the first hundred.
     pub addresses: Vec<String>,
+    /// Countries in which a database of places says that they are, each once; none without a database.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub countries: Vec<String>,
     /// Its first login from the first sign on.
     #[schemars(with = "Option<String>")]
     pub first: Option<Timestamp>,

@@ -158,6 +158,7 @@ fn account() -> Account {
         kinds: vec![AccountKind::Admin, AccountKind::Local],
         roles: vec!["Staff".into()],
         addresses: vec!["192.0.2.7".into()],
+        countries: vec!["CH".into()],
         first: Some(at("2021-03-31T08:00:00Z")),
         last: None,
         logins: 3,

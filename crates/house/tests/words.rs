@@ -14,10 +14,11 @@ use toml::{Table, Value};
 const LOOKING: [&str; 7] = ["evidence", "feed", "discover", "check", "mitigate", "update", "respond"];
 
 /// Strings in kebab-case that are no codes, and what they are.
-const NO_CODES: [(&str, &str); 13] = [
+const NO_CODES: [(&str, &str); 14] = [
     ("birth", "a time of a file"),
     ("ctime", "a time of a file"),
     ("dpkg-statoverride", "the name of a rule"),
+    ("event", "the time of an event of a log"),
     ("group", "who owns a file"),
     ("http-server-header", "a script of nmap"),
     ("http-title", "a script of nmap"),

@@ -109,8 +109,19 @@ pub fn csv<'a>(of: impl IntoIterator<Item = (&'a str, &'a [Moment])>) -> Result<
 ///
 /// None in practice: it writes to memory.
 pub fn accounts<'a>(of: impl IntoIterator<Item = (&'a str, &'a [Account])>) -> Result<String, csv::Error> {
-    let names =
-        ["instance", "account", "realm", "kinds", "roles", "logins", "first_login", "last_login", "addresses", "why"];
+    let names = [
+        "instance",
+        "account",
+        "realm",
+        "kinds",
+        "roles",
+        "logins",
+        "first_login",
+        "last_login",
+        "addresses",
+        "countries",
+        "why",
+    ];
     let rows = each(of).map(|(instance, account)| {
         let time = |at: Option<jiff::Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
         vec![
@@ -123,6 +134,7 @@ pub fn accounts<'a>(of: impl IntoIterator<Item = (&'a str, &'a [Account])>) -> R
             time(account.first),
             time(account.last),
             account.addresses.join(" "),
+            account.countries.join(" "),
             account.why.clone(),
         ]
     });

@@ -76,6 +76,11 @@ impl Geo {
         built.map_or_else(|| name.clone(), |built| format!("{name} of {}", built.strftime("%Y-%m-%d")))
     }
 
+    /// In which country an address is, as the database writes it: two letters, most often.
+    pub fn country(&self, address: IpAddr) -> Option<String> {
+        self.place(address)?.country
+    }
+
     /// Where an address is; `None` if the database does not say it, or cannot be read there.
     pub(crate) fn place(&self, address: IpAddr) -> Option<Place> {
         let look = || self.reader.lookup(address).ok()?.decode::<Raw>().ok()?;
@@ -172,7 +177,7 @@ mod tests {
     }
 
     fn country(address: &str) -> Option<String> {
-        place(address)?.country
+        Geo::read(PLACES.to_vec()).unwrap().country(address.parse().unwrap())
     }
 
     #[test]

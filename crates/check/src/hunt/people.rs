@@ -13,6 +13,8 @@ use directive::record::{Account, AccountKind};
 use jiff::Timestamp;
 use logs::{Action, Event};
 
+use super::geo::Geo;
+
 /// Accounts that are remembered. A guesser of passwords tries a million names, and is let in under none.
 const PEOPLE: usize = 200_000;
 
@@ -123,7 +125,7 @@ impl People {
     }
 
     /// The accounts to reset: those that logged in from `first` on, and those that they changed.
-    pub(crate) fn since(mut self, first: Timestamp, accounts: &Accounts) -> Vec<Account> {
+    pub(crate) fn since(mut self, first: Timestamp, accounts: &Accounts, geo: Option<&Geo>) -> Vec<Account> {
         let mut list = Vec::new();
         let mut changed: BTreeMap<String, String> = BTreeMap::new();
         for (name, person) in &mut self.by_name {
@@ -133,7 +135,8 @@ impl People {
             if logins.is_empty() && person.timeless == 0 {
                 continue;
             }
-            let account = account(name, person, logins, accounts);
+            let mut account = account(name, person, logins, accounts);
+            account.countries = countries(logins, geo);
             for (at, target) in &person.changed {
                 if at.is_none_or(|at| at >= first) {
                     changed.entry(target.clone()).or_insert_with(|| account.name());
@@ -149,6 +152,7 @@ impl People {
             realm: None,
             roles: Vec::new(),
             addresses: Vec::new(),
+            countries: Vec::new(),
             first: None,
             last: None,
             logins: 0,
@@ -176,11 +180,20 @@ fn account(name: &Name, person: &Person, logins: &[Login], accounts: &Accounts) 
         kinds: kinds(&name.0, name.1.as_deref(), &person.roles, accounts),
         roles: person.roles.iter().cloned().collect(),
         addresses,
+        countries: Vec::new(),
         first: logins.first().map(|(at, _)| *at),
         last: logins.last().map(|(at, _)| *at),
         logins: logins.len() as u64 + person.timeless,
         why: format!("it logged in after the first sign{timeless}"),
     }
+}
+
+/// In which countries the addresses are, as far as a database of places says so.
+fn countries(logins: &[Login], geo: Option<&Geo>) -> Vec<String> {
+    let Some(geo) = geo else { return Vec::new() };
+    let addresses: BTreeSet<IpAddr> = logins.iter().filter_map(|(_, address)| *address).collect();
+    let countries = addresses.into_iter().filter_map(|address| geo.country(address.to_canonical()));
+    countries.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn kinds(user: &str, realm: Option<&str>, roles: &BTreeSet<String>, accounts: &Accounts) -> Vec<AccountKind> {

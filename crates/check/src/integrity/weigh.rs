@@ -105,7 +105,7 @@ impl Seen<'_> {
             let why = format!("{} more accounts than are remembered: the list of accounts is not whole", people.beyond);
             gaps.push(Gap { code: "too-many".into(), path: None, place: None, why, required: true });
         }
-        people.since(sign.at, &hunt.accounts)
+        people.since(sign.at, &hunt.accounts, hunt.geo.as_deref())
     }
 
     /// A link where a file is listed: its target decides, inside the evidence.

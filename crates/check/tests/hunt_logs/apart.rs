@@ -53,6 +53,7 @@ fn an_administrator_in_two_places_is_somebody_to_ask_and_a_first_sign() {
     assert_eq!(outcome.conclusion.verdict, Verdict::Mismatch);
     assert_eq!(outcome.conclusion.first_sign.unwrap().to_string(), "2021-04-08T10:30:00Z");
     assert_eq!(outcome.conclusion.accounts, ["Admin Users\\root2"]);
+    assert_eq!(outcome.accounts[0].countries, ["US"]);
 }
 
 #[test]

@@ -388,6 +388,7 @@ fn records(source: &str, pack: Option<&Pack>, outcome: Outcome, at: Timestamp) -
 #[derive(Default)]
 struct Said {
     optional: u64,
+    passed: u64,
     expected: BTreeMap<String, u64>,
     coverage: Option<Coverage>,
 }
@@ -395,7 +396,10 @@ struct Said {
 impl Said {
     fn add(&mut self, record: Record) {
         match record.body {
-            Body::Gap(gap) if !gap.required => self.optional += 1,
+            Body::Gap(gap) if !gap.required => {
+                self.optional += 1;
+                self.passed += u64::from(gap.code == "scanner-passed-over");
+            }
             Body::Finding(finding) if finding.severity == Severity::Info => {
                 *self.expected.entry(finding.code).or_default() += 1;
             }
@@ -435,6 +439,12 @@ impl Said {
             let counts: Vec<String> = self.expected.iter().map(|(code, count)| format!("{code} {count}")).collect();
             let counts = counts.join(", ");
             ui.status(format_args!("Findings that healthy instances have too: {counts}; `-v` shows them."));
+        }
+        if self.passed > 0 {
+            ui.status(format_args!(
+                "What scanners tried is no finding; {} gaps say what was passed over, `-v` shows them.",
+                self.passed
+            ));
         }
         if self.optional > 0 {
             ui.status(format_args!("{} gaps that the verdict does not need; `-v` shows them.", self.optional));

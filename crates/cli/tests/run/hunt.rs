@@ -131,6 +131,7 @@ fn a_scanner_that_the_command_line_names_is_passed_over_and_told() {
         _ => false,
     });
     assert!(told, "{}", stdout(&output));
+    assert!(stderr(&output).contains("What scanners tried is no finding; 1 gaps"), "{}", stderr(&output));
     for wrong in ["nightly", "nightly=scan.example", "everybody=0.0.0.0/0"] {
         let output = run(&[&check[..], &[wrong]].concat());
         assert_eq!(output.status.code(), Some(2), "{wrong}");
