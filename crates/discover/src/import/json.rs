@@ -125,7 +125,7 @@ fn list<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
     value.get(key).and_then(Value::as_array).into_iter().flatten()
 }
 
-fn texts<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = String> {
+fn texts(value: &Value, key: &str) -> impl Iterator<Item = String> {
     list(value, key).filter_map(Value::as_str).map(str::to_owned)
 }
 

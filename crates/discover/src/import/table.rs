@@ -31,7 +31,7 @@ pub(super) fn read(bytes: &[u8], columns: &Columns, out: &mut Collector<'_>) -> 
             None => usual.iter().find_map(|usual| names.iter().position(|name| name == usual)),
         }
     };
-    for (what, told) in columns.iter().filter(|(what, _)| place(what).is_none()) {
+    if let Some((what, told)) = columns.iter().find(|(what, _)| place(what).is_none()) {
         return Err(Wrong::other(format!("it has no column {told:?}, which was said to hold the {what}")));
     }
     let Some(address) = place("address") else {

@@ -93,7 +93,7 @@ fn what_nmap_says_of_debians_sshd_counts_as_what_we_heard_ourselves() {
     let packs = ["openssh-cve-2024-6387"];
     let heard = find(&packs, &scope_of(sshd.at), &Unwatched).instances.remove(0);
     let alone = Scope::unasked([sshd.at.ip()]);
-    let told = find_beside(&[import.clone()], Limits::default(), &packs, &alone, &Unwatched);
+    let told = find_beside(std::slice::from_ref(&import), Limits::default(), &packs, &alone, &Unwatched);
     assert_eq!(shown(&told), format!("{}=Imported", sshd.at));
     let of = |instance: &directive::record::Instance| {
         let value = &instance.version.witnesses[0];
