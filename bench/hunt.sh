@@ -31,7 +31,7 @@ integrity() { echo "$ours check $work/tree --manifest $work/list --json"; }
 vouched() { echo "$ours check $work/tree --manifest $work/list --yara $work/rules.yar --json"; }
 everything() { echo "$ours check $work/tree --manifest $work/list --yara $work/rules.yar --no-vouch --json"; }
 by_yara() { echo "exec yara -w -r -p $cores $work/rules.yar $work/tree"; }
-by_yr() { echo "exec yr scan --threads $cores --disable-warnings $work/rules.yar $work/tree"; }
+by_yr() { echo "exec yr scan --recursive --threads $cores --disable-warnings $work/rules.yar $work/tree"; }
 
 kinds="integrity vouched everything by_yara"
 if command -v yr > /dev/null; then kinds="$kinds by_yr"; fi
@@ -54,6 +54,6 @@ theirs_found() { grep -c '^made_' "$work/$1.out" || true; }
     row everything '`check --manifest L --yara R --no-vouch`: integrity and hunting in every file' vouched
     row integrity '`check --manifest L`: integrity alone' vouched
     row by_yara "\`yara -r -p $cores\`: hunting in every file" vouched
-    if command -v yr > /dev/null; then row by_yr "\`yr scan --threads $cores\`: hunting in every file" vouched; fi
+    if command -v yr > /dev/null; then row by_yr "\`yr scan --recursive --threads $cores\`: hunting in every file" vouched; fi
 } > "$out"
 cat "$out"
