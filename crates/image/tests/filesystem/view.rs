@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use image::ReadAt;
 use image::filesystem::{self, FileSystem, Node};
@@ -270,8 +270,17 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let done = Command::new("umount").arg(self.folder.path()).status();
-        assert!(done.is_ok_and(|status| status.success()) || std::thread::panicking(), "cannot unmount");
+        let unmount = || Command::new("umount").arg(self.folder.path()).status().is_ok_and(|status| status.success());
+        let mut done = unmount();
+        // A program that another test is just starting holds our open files until it runs: the mount is busy so long.
+        for _ in 0..100 {
+            if done {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            done = unmount();
+        }
+        assert!(done || std::thread::panicking(), "cannot unmount");
     }
 }
 
