@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Does the exercise go from a directive to a report, exactly like a real response?
 #
-# Runs the README's command in a temporary folder, then asks the case and the report what they say. It is the program that
+# Runs the README's exercise in a temporary folder, then asks the case and the report what they say. It is the program that
 # the tests were built with: `cargo run` leaves out what only tests ask of libraries, and would build most of them again.
 
 set -euo pipefail

@@ -36,7 +36,7 @@ pub(super) fn read(bytes: &[u8], out: &mut Collector<'_>) -> Result<Kind, Wrong>
             "it is JSON of none of these: masscan (`ip`, `ports`), Shodan (`ip_str`), Censys (`ip`, `services`), \
              crt.sh (`name_value`)",
         )),
-        (Some(kind), Some(problem)) if !is_old_end(bytes) => {
+        (Some(kind), Some(problem)) if !is_old_end(bytes, problem.line()) => {
             Err(Wrong::at(kind, format!("line {}", problem.line()), problem.to_string()))
         }
         (Some(kind), _) => Ok(kind),
@@ -55,11 +55,17 @@ fn lines(bytes: &[u8], take: &mut dyn FnMut(Value)) -> Option<serde_json::Error>
     })
 }
 
-/// `{...},` and then `{finished: 1}` or `]`.
-fn is_old_end(bytes: &[u8]) -> bool {
-    let end = bytes.trim_ascii_end();
-    let end = end.strip_suffix(b"]").unwrap_or(end).trim_ascii_end();
-    end.ends_with(b"{finished: 1}") || end.ends_with(b",")
+/// Whether nothing but an old end stands from the line of a problem on: `]` behind a comma, or `{finished: 1}`.
+/// Anything else is damage, and what stands behind it was not read.
+fn is_old_end(bytes: &[u8], line: usize) -> bool {
+    let mut rest = bytes.split(|byte| *byte == b'\n').skip(line.saturating_sub(1)).flatten();
+    let mut end = Vec::new();
+    while let Some(byte) = rest.next().filter(|_| end.len() < 32) {
+        if !byte.is_ascii_whitespace() {
+            end.push(*byte);
+        }
+    }
+    matches!(end.as_slice(), b"]" | b"{finished:1}" | b"{finished:1}]")
 }
 
 /// Hands over the parts of a list one by one.

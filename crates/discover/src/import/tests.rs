@@ -102,6 +102,21 @@ fn masscan_is_read_with_the_end_that_its_old_versions_wrote() {
 }
 
 #[test]
+fn damage_in_a_list_is_told_whatever_its_end_looks_like() {
+    let one = r#"{"ip": "192.0.2.7", "ports": [{"port": 443}]}"#;
+    for text in [
+        format!("[\n{one},\n"),
+        format!("[\n{one},\ndamage,\n{one},\n]\n"),
+        format!("[\n{one},\ndamage,\n{one},\n{{finished: 1}}\n]\n"),
+        format!("[\n{one},\n{one}"),
+        format!("{one}\ndamage\n{one}\n"),
+    ] {
+        let import = read("scan.json", &text).unwrap();
+        assert_eq!(import.strange, 1, "{text}");
+    }
+}
+
+#[test]
 fn shodan_is_read_one_object_a_line() {
     let one = r#"{"ip_str":"192.0.2.7","port":443,"transport":"tcp","product":"Gate","version":"9.1",
 "hostnames":["gate.example.org"],"timestamp":"2021-04-20T12:00:00.5","cpe23":["cpe:2.3:a:e:gate"],

@@ -244,7 +244,7 @@ impl Imported {
     fn unread(&mut self, import: &Import) {
         if import.strange + import.beyond > 0 {
             let why = format!(
-                "{} of its entries were not understood, and {} are more than are read",
+                "{} of its entries were not understood, and {} are more than are read; behind damage nothing is read",
                 import.strange, import.beyond
             );
             self.gap(None, "import-unread", Some(import.file.clone()), why, true);
