@@ -14,6 +14,7 @@ use directive::record::Witness;
 
 use crate::Known;
 use crate::ask::{Answer, Page, Trouble};
+use crate::marks::Marks;
 use crate::recog::Match;
 
 /// What one address turned out to be.
@@ -23,6 +24,8 @@ pub(crate) struct Reading {
     pub(crate) identities: Vec<Identity>,
     /// What could not be heard.
     pub(crate) troubles: Vec<Trouble>,
+    /// What another address of the same instance would show too.
+    pub(crate) marks: Marks,
 }
 
 /// One pack recognises an address as its product.
@@ -40,7 +43,7 @@ pub(crate) fn read(known: &[Known<'_>], target: SocketAddr, answer: Answer) -> R
         let told = identify(known, target, &answer)?;
         Some(Identity { known: index, witnesses: told.iter().map(|told| known.product.witness(told)).collect() })
     });
-    Reading { identities: identities.collect(), troubles: answer.troubles }
+    Reading { identities: identities.collect(), marks: Marks::of(&answer), troubles: answer.troubles }
 }
 
 /// What an answer tells about the version, or `None` if it is not the product's.
@@ -48,7 +51,7 @@ fn identify(known: &Known<'_>, target: SocketAddr, answer: &Answer) -> Option<Ve
     let probes = &known.probes.probes;
     let signed = probes.iter().any(|probe| {
         let pages = answer.pages.iter().filter(|page| probe.over == Over::Http && page.path == probe.path);
-        let banner = answer.banner.as_deref().filter(|_| probe.over == Over::Ssh);
+        let banner = said(probe.over, answer);
         probe.identifies.iter().any(|sign| {
             pages.clone().any(|page| page_shows(sign, page)) || banner.is_some_and(|banner| banner_shows(sign, banner))
         })
@@ -63,6 +66,15 @@ fn identify(known: &Known<'_>, target: SocketAddr, answer: &Answer) -> Option<Ve
         told.extend(recognised.into_iter().flatten().take(1));
     }
     Some(told)
+}
+
+/// What was said in words: an SSH banner, or the answer to a handshake over UDP.
+fn said(over: Over, answer: &Answer) -> Option<&str> {
+    match over {
+        Over::Http => None,
+        Over::Ssh => answer.banner.as_deref(),
+        _ => answer.spoken.as_ref().filter(|spoken| spoken.over == over).map(|spoken| spoken.text.as_str()),
+    }
 }
 
 fn page_shows(sign: &Sign, page: &Page) -> bool {
@@ -82,14 +94,18 @@ fn banner_shows(sign: &Sign, banner: &str) -> bool {
 
 /// The first version that a probe's answer holds.
 fn version(probe: &Probe, target: SocketAddr, answer: &Answer) -> Option<Told> {
-    let ssh = probe.over == Over::Ssh;
-    let source = if ssh { format!("ssh-banner {target}") } else { format!("http {target} {}", probe.path) };
+    let over_http = probe.over == Over::Http;
+    let source = match probe.over {
+        Over::Http => format!("http {target} {}", probe.path),
+        Over::Ssh => format!("ssh-banner {target}"),
+        _ => format!("udp {target}"),
+    };
     probe.version.iter().find_map(|sign| {
-        let pages = answer.pages.iter().filter(|page| !ssh && page.path == probe.path);
+        let pages = answer.pages.iter().filter(|page| over_http && page.path == probe.path);
         let texts: Vec<&str> = match &sign.place {
             Place::Body => pages.map(|page| page.body.as_str()).collect(),
             Place::Header(name) => pages.flat_map(|page| page.header(name)).collect(),
-            Place::Banner => answer.banner.as_deref().filter(|_| ssh).into_iter().collect(),
+            Place::Banner => said(probe.over, answer).into_iter().collect(),
         };
         texts.into_iter().find_map(|text| {
             let version = sign.pattern.fill(text, &sign.template)?;

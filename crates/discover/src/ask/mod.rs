@@ -9,9 +9,11 @@ mod http;
 mod ssh;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use directive::probe::Over;
 use hyper::header::HeaderValue;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -21,12 +23,14 @@ use crate::fence::Fence;
 use crate::limits::Limits;
 
 /// What all packs together want to know.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Questions {
     /// Whether anybody asks for an SSH banner.
     pub(crate) ssh: bool,
     /// Paths to ask for over HTTP, each once.
     pub(crate) paths: Vec<hyper::Uri>,
+    /// For each path with a version, one that nobody has: whoever gives the same page there is no such server.
+    pub(crate) controls: BTreeMap<String, hyper::Uri>,
     /// Who asks.
     pub(crate) user_agent: HeaderValue,
 }
@@ -36,12 +40,27 @@ pub(crate) struct Questions {
 pub(crate) struct Answer {
     /// An SSH identification without its `SSH-2.0-`.
     pub(crate) banner: Option<String>,
+    /// The fingerprint of the SSH host key.
+    pub(crate) host_key: Option<String>,
+    /// Whether a made-up path gives the same page as one with a version.
+    pub(crate) repeats_itself: bool,
     /// What the certificate says, where the port speaks TLS.
     pub(crate) certificate: Option<Certificate>,
     /// Pages, in the order in which they were asked for.
     pub(crate) pages: Vec<Page>,
+    /// What was said over UDP.
+    pub(crate) spoken: Option<Spoken>,
     /// What could not be heard.
     pub(crate) troubles: Vec<Trouble>,
+}
+
+/// The answer to a handshake over UDP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spoken {
+    /// Which handshake it answers.
+    pub(crate) over: Over,
+    /// What it says, in words.
+    pub(crate) text: String,
 }
 
 /// One HTTP answer.
