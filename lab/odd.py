@@ -15,7 +15,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n"
 
 
 async def tarpit(reader, writer):
-    while True:
+    while not writer.is_closing():
         writer.write(b"x")
         await writer.drain()
         await asyncio.sleep(1)
@@ -35,9 +35,11 @@ async def slow(reader, writer):
 async def endless(reader, writer):
     await reader.readuntil(b"\r\n\r\n")
     writer.write(HEAD + b"\r\n<title>")
-    while True:
+    while not writer.is_closing():
         writer.write(b"x" * 65536)
         await writer.drain()
+        # The others want their turn, too.
+        await asyncio.sleep(0.005)
 
 
 KINDS = {"tarpit": (tarpit, False), "mute": (mute, False), "slow": (slow, True), "endless": (endless, True)}

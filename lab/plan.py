@@ -67,6 +67,7 @@ def gate(build, everywhere=False):
         return 200 '<html><head><title>Pulse Connect Secure</title></head><body>Welcome</body></html>';
     }}
     location = /dana-na/nc/nc_gina_ver.txt {{ {version} }}
+    location = / {{ return 302 /dana-na/auth/url_default/welcome.cgi; }}
     location / {{ {version if everywhere else "return 302 /dana-na/auth/url_default/welcome.cgi;"} }}
 """
 

@@ -37,7 +37,7 @@ pub(crate) enum Engine {
 }
 
 /// What a program may take beyond the time that its rate needs.
-const SLACK: Duration = Duration::from_secs(20);
+const SLACK: Duration = Duration::from_secs(10);
 
 /// Bytes of output that are read: the XML of a /12 has less.
 const LARGEST: u64 = 256 << 20;

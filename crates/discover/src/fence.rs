@@ -85,12 +85,23 @@ impl Fence {
         self.connect_within(target, self.patience).await
     }
 
-    /// The same with other patience: for an address that is known to listen.
-    pub(crate) async fn connect_within(
+    /// The same, again where nothing comes back: for an address that is known to listen, where silence is loss.
+    pub(crate) async fn connect_again(
         &self,
         target: SocketAddr,
         patience: Duration,
+        tries: u32,
     ) -> Result<TcpStream, ConnectError> {
+        for _ in 1..tries {
+            match self.connect_within(target, patience).await {
+                Err(ConnectError::Silent) => {}
+                done => return done,
+            }
+        }
+        self.connect_within(target, patience).await
+    }
+
+    async fn connect_within(&self, target: SocketAddr, patience: Duration) -> Result<TcpStream, ConnectError> {
         if !self.scope.allows(target) {
             return Err(ConnectError::Outside { target });
         }

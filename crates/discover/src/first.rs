@@ -202,8 +202,7 @@ impl<'f> First<'f> {
     }
 
     async fn ask(&mut self, index: usize, to: SocketAddrV4, tries: usize) {
-        // From the second try on: where the first one is answered, nothing more need be known.
-        if tries > self.echoed.get(to.ip()).copied().unwrap_or_default() && !self.alive.contains(to.ip()) {
+        if self.wants_echo(*to.ip(), tries) {
             self.echoed.insert(*to.ip(), tries);
             // A host that cannot be asked so is none that is known to be alive.
             let _ = self.raw.echo(*to.ip()).await;
@@ -220,6 +219,14 @@ impl<'f> First<'f> {
             Err(ConnectError::Filtered { .. }) => self.told(to, Told::Filtered),
             Err(err) => self.told(to, Told::NotAsked(crate::sweep::reason(&err))),
         }
+    }
+
+    /// Whether to ask if there is a host: with the second try and the third, and with the fourth where the network has
+    /// hosts at all. Where the first one is answered, nothing more need be known.
+    fn wants_echo(&self, ip: Ipv4Addr, tries: usize) -> bool {
+        let is_new = tries > self.echoed.get(&ip).copied().unwrap_or_default() && !self.alive.contains(&ip);
+        let has_hosts = || self.networks.get(&network(ip)).is_some_and(|net| net.patience.is_known());
+        is_new && (tries <= 2 || has_hosts())
     }
 
     fn tries(&self) -> usize {

@@ -160,12 +160,13 @@ pub fn discover(request: &Request<'_>) -> Result<Outcome, Error> {
     (ledger.connections, ledger.packets, ledger.way) = (fence.connections(), fence.packets(), way);
     ledger.udp = udp::count(&udp_states);
     let counted = count::count(request.scope, request.known, &targets, &states);
-    let count::Count { mut instances, mut gaps, merges } = counted;
+    let count::Count { mut instances, mut gaps, mut merges } = counted;
     udp::add(request.known, &udp_targets, &udp_states, &mut instances);
     let own = import::Own { scope: request.scope, known: request.known, targets: &targets, states: &states };
     let imported = import::weigh(&own, request.imports, &mut instances);
     ledger.imported = imported.unasked;
     gaps.extend(imported.gaps);
+    merges.extend(imported.merges);
     ledger.count(&instances);
     let unseen = request.known.iter().filter(|known| known.product.silent_by_design);
     ledger.unseen = unseen.map(|known| known.product.name.clone()).collect();

@@ -26,6 +26,11 @@ impl Patience {
         });
     }
 
+    /// Whether anything has come back.
+    pub(crate) fn is_known(self) -> bool {
+        self.known.is_some()
+    }
+
     /// How long to wait before the same is asked again.
     pub(crate) fn before_again(self, limits: &Limits) -> Duration {
         match self.known {

@@ -163,18 +163,10 @@ impl Sweep {
     /// Connects to an address that has answered a packet, and talks. Where it does not let us in now, it has answered
     /// nevertheless, and what it is stays open.
     async fn talk(&self, target: SocketAddr, patience: Duration) -> Answer {
-        let mut last = None;
-        for _ in 0..self.limits.persistence.max(1) {
-            match self.fence.connect_within(target, patience).await {
-                Ok(stream) => return self.ask(target, stream).await,
-                Err(err @ ConnectError::Silent) => last = Some(err),
-                Err(err) => {
-                    last = Some(err);
-                    break;
-                }
-            }
-        }
-        let problem = last.map(|err| reason(&err)).unwrap_or_default();
+        let problem = match self.fence.connect_again(target, patience, self.limits.persistence).await {
+            Ok(stream) => return self.ask(target, stream).await,
+            Err(err) => reason(&err),
+        };
         let problem = format!("it answered a packet before, and now: {problem}");
         Answer { troubles: vec![Trouble::Missing { what: "a connection".to_owned(), problem }], ..Answer::default() }
     }
@@ -192,7 +184,8 @@ impl Sweep {
         let real =
             answer.pages.iter().filter(given).find_map(|page| Some((page, self.questions.controls.get(&page.path)?)));
         let Some((real, control)) = real else { return false };
-        let Ok(stream) = self.fence.connect(target).await else { return false };
+        let (patience, tries) = (self.limits.connect, self.limits.persistence);
+        let Ok(stream) = self.fence.connect_again(target, patience, tries).await else { return false };
         let questions =
             Questions { ssh: false, paths: vec![control.clone()], controls: BTreeMap::new(), ..self.questions.clone() };
         let second = ask(&self.fence, &self.limits, &questions, target, stream).await;

@@ -5,6 +5,7 @@
 //! What goes wrong on the way is a [`Trouble`], and later a gap: the other side may be hostile.
 
 mod certificate;
+mod host_key;
 mod http;
 mod ssh;
 mod tls;
@@ -141,7 +142,10 @@ async fn converse(
             heard => heard,
         };
         match heard {
-            ssh::Heard::Banner(banner) => answer.banner = Some(banner),
+            ssh::Heard::Banner(banner) => {
+                answer.banner = Some(banner);
+                answer.host_key = host_key::ask(fence, limits, target).await;
+            }
             ssh::Heard::Trouble(trouble) => answer.troubles.push(trouble),
             // Whoever speaks first and is not SSH is not a web server either.
             ssh::Heard::Other => {}
