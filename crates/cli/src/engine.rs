@@ -1,6 +1,6 @@
 //! Engine: which addresses does a scanner of this machine hear?
 //!
-//! For the first pass of a discovery over large networks, by masscan, nmap or zmap where they are installed. It is given
+//! For the first pass of a discovery over large networks, by masscan, nmap or zmap where they are installed. It gets
 //! exactly the addresses and ports that the scope allows, and its rate. Such programs lose hosts and sometimes do not
 //! end, so that they have a time, and what they did not hear is asked again by ourselves: the count is the same.
 //! The only program that the command line starts. Its sockets are not ours: what it is told to ask is the fence.

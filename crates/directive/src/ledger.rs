@@ -1,7 +1,7 @@
 //! Ledger: do the numbers of a count add up, and what is different from the last one?
 //!
-//! The parts of the record types `ledger` and `merge`. Every address and every instance is in exactly one state, so that
-//! the sums can be checked by whoever reads them. Serves ED 21-03 action 1 ("enumerate all instances … hosted by the
+//! The parts of the record types `ledger` and `merge`. Every address and every instance is in exactly one state, so
+//! that the sums can be checked by whoever reads them. Serves ED 21-03 action 1 ("enumerate all instances … hosted by the
 //! agency or by a third party").
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -314,8 +314,8 @@ mod tests {
         };
         ledger.count(&[own, other("Host", true), other("Agency", false)]);
         let shown = ledger.to_string();
-        let expected = "1024 addresses: 300 answered (30 identified), 200 refused, 24 filtered, 500 silent, 0 not asked, \
-                        0 unaccounted; 0 excluded\n\
+        let expected = "1024 addresses: 300 answered (30 identified), 200 refused, 24 filtered, 500 silent, \
+                        0 not asked, 0 unaccounted; 0 excluded\n\
                         3 instances: 1 identified, 2 third-party\n\
                         1 of them run by Agency: it reports them itself\n\
                         1 of them run by Host: you report them\n\

@@ -12,6 +12,7 @@ use directive::scope::{Declared, Scope};
 use directive::text::escape;
 
 use crate::Known;
+use crate::cluster;
 use crate::decoy::{self, Ports};
 use crate::identify::{Identity, Reading};
 use crate::merge::{self, Doubt, Group};
@@ -78,6 +79,10 @@ impl Count {
         }
         let mut suspicions: Vec<(SocketAddr, String)> = Vec::new();
         for (target, reading) in readings.filter(|(_, reading)| !reading.identities.is_empty()) {
+            if let Some(why) = cluster::reason(&reading.marks) {
+                let why = format!("{why}: more instances may stand behind this address; declare each of them");
+                self.gaps.push((Some(name.clone()), gap("cluster-suspected", target, why, false)));
+            }
             suspicions.extend(decoy::reasons(known, ports, target, reading).into_iter().map(|why| (target, why)));
         }
         for (target, why) in &suspicions {

@@ -9,6 +9,7 @@
 //! Tests: `tests/*.rs`, over loopback.
 
 mod ask;
+mod cluster;
 mod count;
 mod decoy;
 mod fence;

@@ -1,7 +1,7 @@
 //! Marks: what does an answer show that two instances do not share by chance?
 //!
-//! Keys, names and cookies of one address, kept when its pages are dropped. Whoever controls an instance can copy all of
-//! them but a private key; `merge.rs` weighs what two addresses have in common.
+//! Keys, names and cookies of one address, kept when its pages are dropped. Whoever controls an instance can copy all
+//! of them but a private key; `merge.rs` weighs what two addresses have in common.
 //! Source: RFC 5280 section 4.1 (public key), section 4.2.1.6 (names); RFC 6265 section 4.1 (names of cookies).
 
 use std::collections::BTreeSet;

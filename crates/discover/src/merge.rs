@@ -232,7 +232,7 @@ mod tests {
         why = "two boxes"
     "#;
 
-    /// Groups the eight addresses; each line is `last-octet key name version`. Shows groups of more than one, then doubts.
+    /// Groups the eight addresses; each line is `last-octet key name version`. Shows groups of several, then doubts.
     #[track_caller]
     fn check(lines: &[&str], expected: &str) {
         let scope = Scope::parse("scope.toml", SCOPE).unwrap();

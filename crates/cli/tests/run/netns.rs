@@ -1,7 +1,7 @@
 //! The lab of namespaces: is the count exact, whatever the network does?
 //!
-//! `lab/netns.sh` makes a routed /22 with hosts of every kind, and says what the truth is. It needs root and programs of
-//! Debian; where they are missing the tests say so and pass, under `CI` they fail.
+//! `lab/netns.sh` makes a routed /22 with hosts of every kind, and says what the truth is. It needs root and programs
+//! of Debian; where they are missing the tests say so and pass, under `CI` they fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -262,8 +262,10 @@ fn the_ledger_says_what_is_different_from_the_last_count_and_who_reports() {
     let (three, gone, hosted) = (of("vpn00"), of("vpn03"), of("vpn04"));
     let text = format!(
         "{}exclude = [\"{}\"]\n[[apart]]\naddresses = [\"{}:443\", \"{}:443\"]\nwhy = \"a pair\"\n[[instance]]\n\
-         name = \"hosted\"\naddress = \"{}:443\"\nowner = {{ kind = \"third-party\", commercial = true, name = \"Host\" }}\n\
-         [[instance]]\nname = \"elsewhere\"\nowner = {{ kind = \"third-party\", commercial = false, name = \"Agency\" }}\n",
+         name = \"hosted\"\naddress = \"{}:443\"\n\
+         owner = {{ kind = \"third-party\", commercial = true, name = \"Host\" }}\n\
+         [[instance]]\nname = \"elsewhere\"\n\
+         owner = {{ kind = \"third-party\", commercial = false, name = \"Agency\" }}\n",
         std::fs::read_to_string(&scope).unwrap(),
         gone[0],
         three[0],

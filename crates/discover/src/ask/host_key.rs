@@ -90,7 +90,8 @@ async fn receive(stream: &mut BufStream<TcpStream>) -> Option<Vec<u8>> {
     Some(whole.get(1..end)?.to_vec())
 }
 
-/// A payload in a packet: its length and that of the padding, filled up to a multiple of eight with at least four bytes.
+/// A payload in a packet: its length and that of the padding, which fills it up to a multiple of eight and has at least
+/// four bytes.
 fn packet(payload: &[u8]) -> Vec<u8> {
     let padding = 4 + (8 - (payload.len() + 9) % 8) % 8;
     let mut packet = ((payload.len() + padding + 1) as u32).to_be_bytes().to_vec();

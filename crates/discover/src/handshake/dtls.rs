@@ -1,7 +1,7 @@
 //! DTLS: does a server answer a ClientHello over UDP?
 //!
-//! One ClientHello without a cookie, and the first record of the server: it asks for the cookie, goes on, or says why it
-//! does not. AnyConnect and its kin tunnel inside DTLS, on the port of their web page.
+//! One ClientHello without a cookie, and the first record of the server: it asks for the cookie, goes on, or says why
+//! it does not. AnyConnect and its kin tunnel inside DTLS, on the port of their web page.
 //! Source: RFC 6347 sections 4.1 (record), 4.2.1 (HelloVerifyRequest), 4.2.2 (handshake); RFC 5246 section 7.2 (alert).
 
 use super::Own;

@@ -136,8 +136,8 @@ impl Host {
     /// The certificate itself, which the script `ssl-cert` keeps: what it holds we read as our own.
     fn end_pem(&mut self) {
         let (Some(pem), Some(port)) = (self.pem.take(), &mut self.port) else { return };
-        // Its line ends are references, which come as events of their own.
-        let inside = pem.split("-----").max_by_key(|part| part.len()).unwrap_or_default();
+        // Its line ends and most dashes are references, which come as events of their own; base64 has no dash.
+        let inside = pem.split('-').max_by_key(|part| part.len()).unwrap_or_default();
         let text: String = inside.chars().filter(|c| !c.is_whitespace()).collect();
         let Some(read) = STANDARD.decode(text).ok().and_then(|der| Certificate::read(&der)) else { return };
         port.certificate_key = Some(read.key);
