@@ -10,7 +10,7 @@
 set -euo pipefail
 export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
-runs=${RUNS:-5}
+each=${RUNS:-5}
 ours=${PORTCULLIS:-"$here/../target/release/portcullis"}
 out=${OUT:-"$here/runs/$(date -u +%Y-%m-%d)-discover.md"}
 work=$(mktemp -d)
@@ -61,18 +61,18 @@ kinds="packets connecting"
 if command -v nmap > /dev/null; then kinds="$kinds nmap_ports nmap_default nmap_titles"; fi
 if command -v zmap > /dev/null; then kinds="$kinds zmap_ports"; fi
 if command -v masscan > /dev/null; then kinds="$kinds masscan_ports"; fi
-rounds "$runs" $kinds
+rounds "$each" $kinds
 if [ -n "${LONG:-}" ]; then rounds 1 nmap_versions; fi
 "$here/../lab/netns.sh" down "$work/lab"
 WIDE=16 "$here/../lab/netns.sh" up "$work/wide"
-rounds "$runs" wide
+rounds "$each" wide
 if command -v masscan > /dev/null; then rounds 1 masscan_wide; fi
 
 {
     echo "# Discover: a routed /22 with 300 HTTPS hosts, and the /16 around it"
     echo
     machine
-    echo "- method: \`bench/discover.sh\`, $runs rounds, one after the other in each round; medians of whole processes"
+    echo "- method: \`bench/discover.sh\`, $each rounds, one after the other in each round; medians of whole processes"
     echo "- scope: port 443, rate 50000 packets and connections a second, all together; scanner and hosts share the cores"
     echo "- to be found: 300 open, 28 instances with versions (24 and 4 decoys, on 34 addresses)"
     echo

@@ -4,6 +4,8 @@
 #   lab/netns.sh up FOLDER          makes it; FOLDER holds the truth (truth.tsv), the scope file and the servers' files
 #   lab/netns.sh run FOLDER CMD...  runs a command where the scanner stands
 #   lab/netns.sh loss FOLDER N      from now on drops N of 100 packets at random, in each direction; 0 ends it
+#   lab/netns.sh watch FOLDER N     from now on counts what the scanner sends first beyond N packets a second
+#   lab/netns.sh beyond FOLDER      says how many packets that were
 #   lab/netns.sh down FOLDER        ends every process in it and takes it away
 #   ODD=1    some hosts behave badly (plan.py)
 #   VPN=1    real daemons beside them: ocserv, openvpn, strongSwan, SoftEther where they are installed (vpn.sh)
@@ -18,14 +20,16 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 main() {
     local verb=${1:-} folder=${2:-}
-    [[ -n $folder ]] || { sed -n '3,10p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+    [[ -n $folder ]] || { sed -n '3,12p' "${BASH_SOURCE[0]}" >&2; exit 2; }
     shift 2
     case $verb in
         up) up "$folder" ;;
         run) exec ip netns exec "$(name "$folder")-scan" "$@" ;;
         loss) loss "$folder" "$1" ;;
+        watch) watch "$folder" "$1" ;;
+        beyond) ip netns exec "$(name "$folder")-far" nft list chain inet lab beyond | awk '/counter/ { print $(NF - 2) }' ;;
         down) down "$folder" ;;
-        *) echo "error: up, run, loss or down" >&2; exit 2 ;;
+        *) echo "error: up, run, loss, watch, beyond or down" >&2; exit 2 ;;
     esac
 }
 
@@ -146,6 +150,21 @@ loss() {
         ip netns exec "$net-far" nft flush chain inet lab "$chain"
         (($2 == 0)) || ip netns exec "$net-far" nft add rule inet lab "$chain" numgen random mod 100 '<' "$2" drop
     done
+}
+
+# SYNs and echo requests. The fiftieth part of a second's packets may come at once.
+watch() {
+    local rate=$2
+    ip netns exec "$(name "$1")-far" nft -f - <<RULES
+table inet lab {
+    chain beyond { limit rate over $rate/second burst $((rate / 50 + 20)) packets counter; }
+    chain watch {
+        type filter hook prerouting priority -310;
+        iifname "far" tcp flags & (syn | ack) == syn jump beyond
+        iifname "far" icmp type echo-request jump beyond
+    }
+}
+RULES
 }
 
 down() {

@@ -142,6 +142,10 @@ impl Known {
                 mine.addresses.push(address.clone());
             }
         }
+        // A check knows no addresses, and a decoy by none of its files.
+        if !other.addresses.is_empty() {
+            mine.decoy.clone_from(&other.decoy);
+        }
         if other.product.is_some() {
             mine.product.clone_from(&other.product);
         }
@@ -180,6 +184,8 @@ impl State {
             (Body::Ledger(ledger), _) => {
                 self.ledger = Some((at, record.id.clone(), ledger.clone()));
                 self.gaps.clear();
+                // A count says again what is one; what it does not say is several.
+                self.instances.values_mut().for_each(|known| known.merge = None);
             }
             (Body::Merge(merge), Some(name)) => self.known(name, at).merge = Some(merge.clone()),
             (Body::Instance(instance), _) => self.known(&instance.name, at).merge(instance, &record.id),
