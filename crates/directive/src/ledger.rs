@@ -1,8 +1,8 @@
 //! Ledger: do the numbers of a count add up, and what is different from the last one?
 //!
 //! The parts of the record types `ledger` and `merge`. Every address and every instance is in exactly one state, so
-//! that the sums can be checked by whoever reads them. Serves ED 21-03 action 1 ("enumerate all instances … hosted by the
-//! agency or by a third party").
+//! that the sums can be checked by whoever reads them. Serves ED 21-03 action 1 ("enumerate all instances … hosted by
+//! the agency or by a third party").
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -128,13 +128,13 @@ impl Fence {
         self.packets.load(Ordering::Relaxed)
     }
 
-    /// Our own packets to addresses of the scope.
+    /// Our own packets to addresses of the scope, with so many tries for each.
     ///
     /// # Errors
     ///
     /// Where this process may not send them.
-    pub(crate) fn raw(&self) -> io::Result<Raw<'_>> {
-        Raw::open(self)
+    pub(crate) fn raw(&self, tries: u8) -> io::Result<Raw<'_>> {
+        Raw::open(self, tries)
     }
 
     /// Whether a packet may be sent to a port over TCP, as soon as the rate allows it.
@@ -273,7 +273,7 @@ mod tests {
     #[expect(clippy::print_stderr, reason = "a test that skips says so")]
     fn with_packets(fence: &Fence, test: impl AsyncFnOnce(Raw<'_>)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        match fence.raw() {
+        match fence.raw(2) {
             Ok(raw) => runtime.block_on(test(raw)),
             Err(err) if std::env::var_os("CI").is_none() => eprintln!("skipped: packets need CAP_NET_RAW: {err}"),
             Err(err) => panic!("{err}"),
@@ -293,7 +293,7 @@ mod tests {
         let fence = Fence::new(&scope(text), Duration::from_secs(1), 9);
         with_packets(&fence, async |mut raw| {
             for target in ["127.77.2.1:7", "127.77.1.5:7", "127.77.1.1:8"] {
-                let sent = raw.syn(target.parse().unwrap()).await;
+                let sent = raw.syn(target.parse().unwrap(), 0).await;
                 assert!(matches!(sent, Err(ConnectError::Outside { .. })), "{target}");
             }
             for host in ["127.77.2.1", "127.77.1.5"] {
@@ -318,8 +318,8 @@ mod tests {
         let text = format!("networks = [\"127.77.3.0/24\"]\nports = [{}]", open.port());
         let fence = Fence::new(&scope(&text), Duration::from_secs(1), 9);
         with_packets(&fence, async |mut raw| {
-            raw.syn(open).await.unwrap();
-            raw.syn(closed).await.unwrap();
+            raw.syn(open, 1).await.unwrap();
+            raw.syn(closed, 0).await.unwrap();
             raw.echo(*closed.ip()).await.unwrap();
             let mut heard = Vec::new();
             let until = Instant::now() + Duration::from_secs(5);

@@ -207,7 +207,7 @@ impl<'f> First<'f> {
             // A host that cannot be asked so is none that is known to be alive.
             let _ = self.raw.echo(*to.ip()).await;
         }
-        match self.raw.syn(to).await {
+        match self.raw.syn(to, tries).await {
             Ok(()) => {
                 let all = self.tries();
                 let net = self.networks.entry(network(*to.ip())).or_default();
@@ -240,7 +240,7 @@ impl<'f> First<'f> {
     }
 
     fn tries(&self) -> usize {
-        self.limits.packets.max(1) as usize
+        usize::from(self.limits.packets.max(1))
     }
 }
 

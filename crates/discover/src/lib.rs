@@ -195,7 +195,7 @@ fn sweep_all(
     let is_many = targets.iter().filter(|target| is_first(**target)).count() >= request.limits.many;
     let raw = match &request.begin {
         Begin::Connecting => None,
-        _ => is_many.then(|| sweep.fence.raw()),
+        _ => is_many.then(|| sweep.fence.raw(sweep.limits.packets.max(1))),
     };
     let (raw, way) = match raw {
         None => (None, Way::Connections),

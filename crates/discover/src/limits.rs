@@ -15,7 +15,7 @@ pub struct Limits {
     pub attempts: u32,
     /// Packets of our own to each address before it counts as silent: where one in a hundred is lost each way, one
     /// host in six million is missed by four.
-    pub packets: u32,
+    pub packets: u8,
     /// The least time between two of them. Quicker hosts there are, but not when they are busy.
     pub shortest: Duration,
     /// The addresses from which on a sweep begins with packets of our own. A few are asked as quickly by connecting.

@@ -36,21 +36,24 @@ pub(crate) enum Heard {
 /// Makes our packets and knows their answers.
 #[derive(Debug)]
 pub(super) struct Form {
-    /// The port that our packets come from.
-    port: u16,
+    /// The ports that our packets come from, one for each try. A server answers a SYN that it has seen before once in half
+    /// a second (Linux, `tcp_invalid_ratelimit`): if two of its answers are lost, further tries from the same port would
+    /// be wasted. Each is a connection of its own to it.
+    ports: Vec<u16>,
     key: RandomState,
 }
 
 impl Form {
-    /// For packets from this port; with a key of its own.
-    pub(super) fn new(port: u16) -> Self {
-        Self { port, key: RandomState::new() }
+    /// For packets from these ports; with a key of its own.
+    pub(super) fn new(ports: Vec<u16>) -> Self {
+        Self { ports, key: RandomState::new() }
     }
 
-    /// A whole IPv4 packet that asks a port. `None` cannot happen: its length is far below the limit.
-    pub(super) fn syn(&self, from: Ipv4Addr, to: SocketAddrV4) -> Option<Vec<u8>> {
+    /// A whole IPv4 packet that asks a port, for the first time or again; `None` if there are not so many tries.
+    pub(super) fn syn(&self, from: Ipv4Addr, to: SocketAddrV4, tries: usize) -> Option<Vec<u8>> {
+        let port = *self.ports.get(tries)?;
         let builder = PacketBuilder::ipv4(from.octets(), to.ip().octets(), HOPS)
-            .tcp(self.port, to.port(), self.sequence(to), WINDOW)
+            .tcp(port, to.port(), self.sequence(to, port), WINDOW)
             .syn()
             .options(&OPTIONS)
             .ok()?;
@@ -71,8 +74,9 @@ impl Form {
         let ip = Ipv4HeaderSlice::from_slice(packet).ok()?;
         let tcp = TcpHeaderSlice::from_slice(packet.get(ip.slice().len()..)?).ok()?;
         let from = SocketAddrV4::new(ip.source_addr(), tcp.source_port());
-        let quotes = tcp.acknowledgment_number() == self.sequence(from).wrapping_add(1);
-        if ip.protocol() != IpNumber::TCP || tcp.destination_port() != self.port || !tcp.ack() || !quotes {
+        let port = tcp.destination_port();
+        let quotes = tcp.acknowledgment_number() == self.sequence(from, port).wrapping_add(1);
+        if ip.protocol() != IpNumber::TCP || !self.ports.contains(&port) || !tcp.ack() || !quotes {
             return None;
         }
         match (tcp.syn(), tcp.rst()) {
@@ -110,15 +114,15 @@ impl Form {
         let tcp = quote.get(ip.slice().len()..)?.first_chunk::<8>()?;
         let [from_high, from_low, to_high, to_low, sequence @ ..] = *tcp;
         let to = SocketAddrV4::new(ip.destination_addr(), u16::from_be_bytes([to_high, to_low]));
+        let port = u16::from_be_bytes([from_high, from_low]);
         let is_ours = ip.protocol() == IpNumber::TCP
-            && u16::from_be_bytes([from_high, from_low]) == self.port
-            && u32::from_be_bytes(sequence) == self.sequence(to);
+            && self.ports.contains(&port)
+            && u32::from_be_bytes(sequence) == self.sequence(to, port);
         is_ours.then_some(to)
     }
 
-    /// The same for every try: a server that has seen the first SYN takes the second for the same.
-    fn sequence(&self, to: SocketAddrV4) -> u32 {
-        (self.key.hash_one(to) >> 32) as u32
+    fn sequence(&self, to: SocketAddrV4, port: u16) -> u32 {
+        (self.key.hash_one((to, port)) >> 32) as u32
     }
 
     fn token(&self, to: Ipv4Addr) -> (u16, u16) {
@@ -161,8 +165,8 @@ mod tests {
 
     #[test]
     fn what_quotes_our_packet_is_its_answer() {
-        let form = Form::new(PORT);
-        let syn = form.syn(OURS, target()).unwrap();
+        let form = Form::new(vec![PORT]);
+        let syn = form.syn(OURS, target(), 0).unwrap();
         let tcp = TcpHeaderSlice::from_slice(&syn[20..]).unwrap();
         assert!(tcp.syn() && !tcp.ack());
         let ack = tcp.sequence_number().wrapping_add(1);
@@ -175,27 +179,38 @@ mod tests {
     }
 
     #[test]
+    fn each_try_is_a_connection_of_its_own() {
+        let form = Form::new(vec![PORT, PORT + 1]);
+        let ports = [0, 1].map(|tries| {
+            let syn = form.syn(OURS, target(), tries).unwrap();
+            TcpHeaderSlice::from_slice(&syn[20..]).unwrap().source_port()
+        });
+        assert_eq!(ports, [PORT, PORT + 1]);
+        assert_eq!(form.syn(OURS, target(), 2), None);
+    }
+
+    #[test]
     fn an_answer_of_somebody_who_did_not_see_our_packet_is_none() {
-        let form = Form::new(PORT);
-        let other = Form::new(PORT).syn(OURS, target()).unwrap();
-        let ack = form.sequence(target());
+        let form = Form::new(vec![PORT]);
+        let other = Form::new(vec![PORT]).syn(OURS, target(), 0).unwrap();
+        let ack = form.sequence(target(), PORT);
         assert_eq!(form.read_tcp(&answer("s", ack)), None);
         assert_eq!(form.read_tcp(&answer("sr", ack.wrapping_add(1))), None);
         assert_eq!(form.read_icmp(&unreachable(13, [198, 51, 100, 1], &other), |_| false), None);
-        assert_eq!(form.read_tcp(&form.syn(OURS, target()).unwrap()), None);
+        assert_eq!(form.read_tcp(&form.syn(OURS, target(), 0).unwrap()), None);
     }
 
     #[test]
     fn what_our_own_kernel_or_a_smaller_network_says_is_no_filter() {
-        let form = Form::new(PORT);
-        let syn = form.syn(OURS, target()).unwrap();
+        let form = Form::new(vec![PORT]);
+        let syn = form.syn(OURS, target(), 0).unwrap();
         assert_eq!(form.read_icmp(&unreachable(1, OURS.octets(), &syn), |from| from == OURS), None);
         assert_eq!(form.read_icmp(&unreachable(4, [198, 51, 100, 1], &syn), |_| false), None);
     }
 
     #[test]
     fn an_echo_says_that_there_is_a_host() {
-        let form = Form::new(PORT);
+        let form = Form::new(vec![PORT]);
         let request = form.echo(*target().ip());
         let (id, seq) = form.token(*target().ip());
         let reply = |from: Ipv4Addr| {
@@ -214,9 +229,9 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn reading_never_panics(packet: Vec<u8>, cut in 0_usize..80) {
-            let form = Form::new(PORT);
+            let form = Form::new(vec![PORT]);
             let _ = (form.read_tcp(&packet), form.read_icmp(&packet, |_| false));
-            let mut real = unreachable(13, [198, 51, 100, 1], &form.syn(OURS, target()).unwrap());
+            let mut real = unreachable(13, [198, 51, 100, 1], &form.syn(OURS, target(), 0).unwrap());
             real.truncate(cut);
             let _ = form.read_icmp(&real, |_| false);
         }

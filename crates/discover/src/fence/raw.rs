@@ -2,7 +2,7 @@
 //!
 //! Part of the fence: an address is held against the scope, and waits for the rate and the budget, before its packet
 //! leaves. Our own kernel knows nothing of these packets, so it resets what a server opens for them: nothing stays
-//! half open there. The port that they come from is taken, so that no program here can get an answer of ours.
+//! half open there. The ports that they come from are taken, so that no program here can get an answer of ours.
 //! Needs CAP_NET_RAW. Source: raw(7), socket(7) (`SO_ATTACH_FILTER`), RFC 9293 section 3.5.3 (resets).
 
 use std::collections::HashMap;
@@ -33,38 +33,38 @@ pub(crate) struct Raw<'f> {
     tcp: Socket,
     icmp: Socket,
     echo: Socket,
-    /// Holds the port that our packets come from.
-    _port: Socket,
+    /// Hold the ports that our packets come from.
+    _ports: Vec<Socket>,
     /// Which of our addresses packets to a /24 come from.
     sources: HashMap<[u8; 3], Ipv4Addr>,
     buffer: Vec<u8>,
 }
 
 impl<'f> Raw<'f> {
-    /// Opens the sockets.
+    /// Opens the sockets, for so many tries.
     ///
     /// # Errors
     ///
     /// Without CAP_NET_RAW, and where the system knows no such sockets.
-    pub(super) fn open(fence: &'f Fence) -> io::Result<Self> {
-        #[expect(clippy::disallowed_methods, reason = "this is the fence: it only takes a port")]
-        let port = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
-        port.bind(&SockAddr::from(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)))?;
-        let number = port.local_addr()?.as_socket_ipv4().map(|at| at.port()).unwrap_or_default();
+    pub(super) fn open(fence: &'f Fence, tries: u8) -> io::Result<Self> {
+        let sockets = (0..tries).map(|_| take_port()).collect::<io::Result<Vec<_>>>()?;
+        let number =
+            |socket: &Socket| Ok(socket.local_addr()?.as_socket_ipv4().map(|at| at.port()).unwrap_or_default());
+        let ports = sockets.iter().map(number).collect::<io::Result<Vec<u16>>>()?;
         let tcp = Self::socket(Protocol::TCP)?;
         tcp.set_header_included_v4(true)?;
-        tcp.attach_filter(&only_to(number))?;
+        tcp.attach_filter(&only_to(&ports))?;
         let icmp = Self::socket(Protocol::ICMPV4)?;
         let echo = Self::socket(Protocol::ICMPV4)?;
         // It only sends.
         echo.set_recv_buffer_size(0)?;
         Ok(Self {
             fence,
-            form: Form::new(number),
+            form: Form::new(ports),
             tcp,
             icmp,
             echo,
-            _port: port,
+            _ports: sockets,
             sources: HashMap::new(),
             buffer: vec![0; LONGEST],
         })
@@ -78,11 +78,11 @@ impl<'f> Raw<'f> {
         Ok(socket)
     }
 
-    /// Asks a port with a SYN, if the scope allows it, as soon as the rate allows it.
-    pub(crate) async fn syn(&mut self, to: SocketAddrV4) -> Result<(), ConnectError> {
+    /// Asks a port with a SYN, for the first time (0) or again, if the scope allows it, as soon as the rate allows it.
+    pub(crate) async fn syn(&mut self, to: SocketAddrV4, tries: usize) -> Result<(), ConnectError> {
         self.fence.may(SocketAddr::V4(to)).await?;
         let from = self.source(*to.ip()).map_err(classify)?;
-        let packet = self.form.syn(from, to).ok_or_else(|| local("a packet cannot be written"))?;
+        let packet = self.form.syn(from, to, tries).ok_or_else(|| local("a packet cannot be written"))?;
         send(&self.tcp, &packet, to).await
     }
 
@@ -145,16 +145,22 @@ fn local(why: &str) -> ConnectError {
     ConnectError::Local { source: io::Error::other(why.to_owned()) }
 }
 
-/// Classic BPF: keeps packets to this port, so that the conversations of this machine do not fill the queue.
+/// A port that no program of this machine can take meanwhile.
+fn take_port() -> io::Result<Socket> {
+    #[expect(clippy::disallowed_methods, reason = "this is the fence: it only takes a port")]
+    let port = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    port.bind(&SockAddr::from(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)))?;
+    Ok(port)
+}
+
+/// Classic BPF: keeps packets to these ports, so that the conversations of this machine do not fill the queue.
 /// Source: Linux `Documentation/networking/filter.rst`.
-fn only_to(port: u16) -> [SockFilter; 5] {
-    [
-        // x = length of the IP header
-        SockFilter::new(0xb1, 0, 0, 0),
-        // a = two bytes at x + 2: the port that it goes to
-        SockFilter::new(0x48, 0, 0, 2),
-        SockFilter::new(0x15, 0, 1, u32::from(port)),
-        SockFilter::new(0x06, 0, 0, u32::MAX),
-        SockFilter::new(0x06, 0, 0, 0),
-    ]
+fn only_to(ports: &[u16]) -> Vec<SockFilter> {
+    // x = length of the IP header; a = two bytes at x + 2: the port that it goes to.
+    let mut filter = vec![SockFilter::new(0xb1, 0, 0, 0), SockFilter::new(0x48, 0, 0, 2)];
+    // If it is the port, over the others and over "drop".
+    let jumps = (1..=ports.len()).rev().zip(ports);
+    filter.extend(jumps.map(|(over, port)| SockFilter::new(0x15, over as u8, 0, u32::from(*port))));
+    filter.extend([SockFilter::new(0x06, 0, 0, 0), SockFilter::new(0x06, 0, 0, u32::MAX)]);
+    filter
 }
