@@ -34,6 +34,13 @@ pub(crate) struct Fence {
     packets: AtomicU64,
 }
 
+/// Takes bytes for a packet that came in: for fuzzing.
+#[cfg(fuzzing)]
+pub(crate) fn hear(bytes: &[u8]) {
+    let form = packet::Form::new(vec![40000]);
+    let _ = (form.read_tcp(bytes), form.read_icmp(bytes, |_| false));
+}
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {

@@ -66,6 +66,17 @@ pub(crate) fn read(kind: Over, own: &Own, answer: &[u8]) -> Option<String> {
     }
 }
 
+/// Takes bytes for an answer to each kind: for fuzzing.
+#[cfg(fuzzing)]
+pub(crate) fn hear(bytes: &[u8]) {
+    for is_behind_nat in [false, true] {
+        let own = Own { session: [7; 8], random: [7; 32], is_behind_nat };
+        for kind in [Over::Ike, Over::Openvpn, Over::Dtls] {
+            let _ = read(kind, &own, bytes);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -226,6 +226,13 @@ fn sweep_all(
     Ok((states, way))
 }
 
+/// Takes bytes for what the network answers to packets and handshakes: for fuzzing.
+#[cfg(fuzzing)]
+pub fn hear(bytes: &[u8]) {
+    fence::hear(bytes);
+    handshake::hear(bytes);
+}
+
 /// What all packs together ask, each path once.
 fn questions(request: &Request<'_>) -> Result<Questions, Error> {
     let mut seen = BTreeSet::new();
