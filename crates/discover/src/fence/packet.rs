@@ -36,9 +36,9 @@ pub(crate) enum Heard {
 /// Makes our packets and knows their answers.
 #[derive(Debug)]
 pub(super) struct Form {
-    /// The ports that our packets come from, one for each try. A server answers a SYN that it has seen before once in half
-    /// a second (Linux, `tcp_invalid_ratelimit`): if two of its answers are lost, further tries from the same port would
-    /// be wasted. Each is a connection of its own to it.
+    /// The ports that our packets come from, one for each try. A server answers a SYN that it has seen before once in
+    /// half a second (Linux, `tcp_invalid_ratelimit`): if two of its answers are lost, further tries from the same port
+    /// would be wasted. Each is a connection of its own to it.
     ports: Vec<u16>,
     key: RandomState,
 }
