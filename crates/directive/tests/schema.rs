@@ -67,6 +67,7 @@ fn instance() -> Instance {
         exact: true,
         status: Status::Affected,
         fakeable: true,
+        confidence: Confidence::default(),
         why: "in the affected range".into(),
     };
     Instance {
@@ -77,6 +78,7 @@ fn instance() -> Instance {
         state: InstanceState::Identified,
         owner: Owner::ThirdParty { commercial: true, name: "Example Hosting".into() },
         has_evidence: true,
+        cpe: vec!["cpe:2.3:a:pulsesecure:pulse_connect_secure:9.1r10:*:*:*:*:*:*:*".into()],
         facts: BTreeMap::from([("hardware-model".into(), "PSA5000".into())]),
     }
 }

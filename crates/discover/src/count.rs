@@ -70,7 +70,14 @@ impl Count {
             let why = "it answers as the product does and names no version; read it from evidence or from a person";
             self.gaps.push((Some(name.clone()), gap("version-unread", *target, why.to_owned(), false)));
         }
+        let mut cpe: Vec<String> = Vec::new();
+        for name in same.iter().flat_map(|(_, identity)| &identity.cpe) {
+            if !cpe.contains(name) {
+                cpe.push(name.clone());
+            }
+        }
         self.instances.push(Instance {
+            cpe,
             product,
             version: Version::from_witnesses(witnesses),
             state: state_of(declared, own, first.is_some()),
@@ -186,8 +193,8 @@ mod tests {
     }
 
     fn state(letter: char) -> State<Reading> {
-        let identity = |known| Identity { known, witnesses: Vec::new() };
-        let answered = |identities, troubles| State::Answered(Reading { identities, troubles });
+        let identity = |known| Identity { known, ..Identity::default() };
+        let answered = |identities, troubles| State::Answered(Reading { identities, troubles, ..Reading::default() });
         match letter {
             'a' => answered(vec![identity(0)], vec![]),
             'b' => answered(vec![identity(1)], vec![]),

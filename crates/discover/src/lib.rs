@@ -10,21 +10,24 @@
 
 mod ask;
 mod count;
+mod cpe;
 mod fence;
 mod identify;
 pub mod import;
 mod limits;
+mod others;
 pub mod recog;
+mod signs;
 mod sweep;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
-use directive::probe::{Over, Probes};
+use directive::probe::{Over, Probe, Probes};
 use directive::product::Product;
 use directive::progress::Progress;
-use directive::record::{Gap, Instance, Ledger};
+use directive::record::{Finding, Gap, Instance, Ledger};
 use directive::scope::{OWN_AGENT, Scope};
 use hyper::Uri;
 use hyper::header::HeaderValue;
@@ -70,6 +73,8 @@ pub struct Outcome {
     pub instances: Vec<Instance>,
     /// What became of every address.
     pub ledger: Ledger,
+    /// What answered as another product, with the instance's name where it has one.
+    pub findings: Vec<(Option<String>, Finding)>,
     /// What could not be seen, with the instance's name where it has one.
     pub gaps: Vec<(Option<String>, Gap)>,
 }
@@ -126,32 +131,57 @@ pub fn discover(request: &Request<'_>) -> Result<Outcome, Error> {
     let imported = import::weigh(&own, request.imports, &mut instances);
     ledger.imported = imported.unasked;
     gaps.extend(imported.gaps);
-    Ok(Outcome { instances, ledger, gaps })
+    let findings = others::findings(request.scope, &targets, &states);
+    Ok(Outcome { instances, ledger, findings, gaps })
 }
 
 /// What all packs together ask, each path once.
 fn questions(request: &Request<'_>) -> Result<Questions, Error> {
     let mut seen = BTreeSet::new();
+    let known = request.known.iter();
+    let products = known.clone().flat_map(|known| known.probes.probes.iter().map(move |probe| (known.pack, probe)));
+    let neighbours = known.clone().flat_map(|known| {
+        let probes = known.probes.neighbours.iter().flat_map(|neighbour| &neighbour.probes);
+        probes.map(move |probe| (known.pack, probe))
+    });
+    let asked = paths(products.clone(), &mut seen)?;
+    let further = paths(neighbours.clone(), &mut seen)?;
+    let products: Vec<Probe> = products.map(|(_, probe)| probe.clone()).collect();
+    let neighbours: Vec<Probe> = neighbours.map(|(_, probe)| probe.clone()).collect();
+    let has_database = |kind: &str| known.clone().flat_map(|known| known.recog).any(|db| db.matches.starts_with(kind));
+    let signs = || products.iter().chain(&neighbours).flat_map(|probe| &probe.identifies);
+    Ok(Questions {
+        // A neighbour that speaks first is heard when it does; nobody waits for it.
+        ssh: products.iter().any(|probe| probe.over == Over::Ssh),
+        tls: products.iter().any(|probe| probe.over == Over::Tls) || has_database("x509."),
+        icon: has_database("favicon.") || signs().any(|sign| sign.icon.is_some()),
+        jarm: has_database("tls.jarm") || signs().any(|sign| sign.jarm.is_some()),
+        paths: asked,
+        further,
+        products,
+        neighbours,
+        user_agent: user_agent(request.scope),
+    })
+}
+
+/// The paths of probes over HTTP that nobody asked for before.
+fn paths<'p>(
+    probes: impl Iterator<Item = (&'p str, &'p Probe)>,
+    seen: &mut BTreeSet<String>,
+) -> Result<Vec<Uri>, Error> {
     let mut paths = Vec::new();
-    let mut ssh = false;
-    for known in request.known {
-        for probe in &known.probes.probes {
-            if probe.over == Over::Ssh {
-                ssh = true;
-                continue;
-            }
-            let path = Some(&probe.path).filter(|path| path.starts_with('/')).and_then(|path| path.parse::<Uri>().ok());
-            let path = path.filter(|uri| uri.to_string() == probe.path).ok_or_else(|| Error::Path {
-                pack: known.pack.to_owned(),
-                probe: probe.id.clone(),
-                path: probe.path.clone(),
-            })?;
-            if seen.insert(probe.path.clone()) {
-                paths.push(path);
-            }
+    for (pack, probe) in probes.filter(|(_, probe)| probe.over == Over::Http) {
+        let path = Some(&probe.path).filter(|path| path.starts_with('/')).and_then(|path| path.parse::<Uri>().ok());
+        let path = path.filter(|uri| uri.to_string() == probe.path).ok_or_else(|| Error::Path {
+            pack: pack.to_owned(),
+            probe: probe.id.clone(),
+            path: probe.path.clone(),
+        })?;
+        if seen.insert(probe.path.clone()) {
+            paths.push(path);
         }
     }
-    Ok(Questions { ssh, paths, user_agent: user_agent(request.scope) })
+    Ok(paths)
 }
 
 /// `Portcullis/0.1.0 (Example Agency; soc@example.gov)`: intruders ask for the same paths, so the

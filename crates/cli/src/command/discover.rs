@@ -132,8 +132,12 @@ fn exit(outcome: &Outcome) -> Exit {
 fn records(outcome: Outcome, at: Timestamp) -> Vec<Record> {
     let mut facts: Vec<(Option<String>, Body)> = Vec::new();
     for instance in outcome.instances {
-        facts.push((Some(instance.name.clone()), Body::Instance(instance)));
+        let name = Some(instance.name.clone());
+        let disagreement = instance.version.disagrees();
+        facts.push((name.clone(), Body::Instance(instance)));
+        facts.extend(disagreement.map(|finding| (name, Body::Finding(finding))));
     }
+    facts.extend(outcome.findings.into_iter().map(|(name, finding)| (name, Body::Finding(finding))));
     facts.extend(outcome.gaps.into_iter().map(|(name, gap)| (name, Body::Gap(gap))));
     facts.push((None, Body::Ledger(outcome.ledger)));
     let step = ::directive::record::short_digest(&[b"discover", at.to_string().as_bytes()]);

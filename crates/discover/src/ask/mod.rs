@@ -6,29 +6,68 @@
 
 mod certificate;
 mod http;
+mod icon;
+mod jarm;
+mod listening;
 mod ssh;
 mod tls;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use directive::probe::Probe;
+use hyper::Uri;
 use hyper::header::HeaderValue;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 pub(crate) use self::certificate::Certificate;
+pub(crate) use self::icon::Icon;
 use crate::fence::Fence;
 use crate::limits::Limits;
+use crate::signs;
 
 /// What all packs together want to know.
 #[derive(Debug)]
 pub(crate) struct Questions {
     /// Whether anybody asks for an SSH banner.
     pub(crate) ssh: bool,
+    /// Whether anybody asks for a certificate, or for the way in which the server speaks TLS.
+    pub(crate) tls: bool,
     /// Paths to ask for over HTTP, each once.
-    pub(crate) paths: Vec<hyper::Uri>,
+    pub(crate) paths: Vec<Uri>,
+    /// Paths to ask for where no product was recognised, until a neighbour is.
+    pub(crate) further: Vec<Uri>,
+    /// Whether anybody asks for the icon.
+    pub(crate) icon: bool,
+    /// Whether anybody asks for the fingerprint of TLS, which takes ten connections more.
+    pub(crate) jarm: bool,
+    /// How products are recognised, and their neighbours.
+    pub(crate) products: Vec<Probe>,
+    pub(crate) neighbours: Vec<Probe>,
     /// Who asks.
     pub(crate) user_agent: HeaderValue,
+}
+
+impl Questions {
+    /// Whether nothing is asked inside of a connection but a banner.
+    fn is_only_ssh(&self) -> bool {
+        self.paths.is_empty() && self.further.is_empty() && !self.tls && !self.icon && !self.jarm
+    }
+
+    /// Whether the beginning of the page of that path says all that anybody wants to know.
+    fn is_beginning_enough(&self, path: &str) -> bool {
+        let mut of_path = self.products.iter().filter(|probe| probe.path == path).peekable();
+        of_path.peek().is_some() && of_path.all(|probe| probe.beginning)
+    }
+
+    fn has_product(&self, answer: &Answer) -> bool {
+        self.products.iter().any(|probe| signs::identifies(probe, answer))
+    }
+
+    fn has_neighbour(&self, answer: &Answer) -> bool {
+        self.neighbours.iter().any(|probe| signs::identifies(probe, answer))
+    }
 }
 
 /// What came back.
@@ -40,6 +79,10 @@ pub(crate) struct Answer {
     pub(crate) certificate: Option<Certificate>,
     /// Pages, in the order in which they were asked for.
     pub(crate) pages: Vec<Page>,
+    /// Icons that the pages name.
+    pub(crate) icons: Vec<Icon>,
+    /// How the server speaks TLS, in 62 digits.
+    pub(crate) jarm: Option<String>,
     /// What could not be heard.
     pub(crate) troubles: Vec<Trouble>,
 }
@@ -75,6 +118,8 @@ pub(crate) enum Trouble {
     Missing { what: String, problem: String },
     #[error("it speaks TLS, but no version and cipher that we do: {problem}")]
     NoCommonTls { problem: String },
+    #[error("what it sent used up the steps of fingerprints, which may match or not: {which}")]
+    Exhausted { which: String },
 }
 
 impl Trouble {
@@ -86,6 +131,7 @@ impl Trouble {
             Self::Garbled { .. } => "answer-garbled",
             Self::Missing { .. } => "answer-missing",
             Self::NoCommonTls { .. } => "tls-not-shared",
+            Self::Exhausted { .. } => "fingerprint-exhausted",
         }
     }
 }
@@ -118,7 +164,7 @@ async fn converse(
     if questions.ssh {
         // Only where nothing else will be asked do we speak first: a web server would be confused.
         let heard = match ssh::listen(&mut stream, limits).await {
-            ssh::Heard::Nothing if questions.paths.is_empty() => ssh::introduce(&mut stream, limits).await,
+            ssh::Heard::Nothing if questions.is_only_ssh() => ssh::introduce(&mut stream, limits).await,
             heard => heard,
         };
         match heard {

@@ -8,7 +8,8 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
 use super::example::Example;
-use super::expression::{ExpressionError, compile};
+use super::expression::{Expression, ExpressionError};
+use super::literals::Index;
 use super::{Database, Fingerprint, Param, Source};
 
 /// Fingerprints in one file; the largest published one has 548.
@@ -72,7 +73,10 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Database, Error> {
         return Err(loader.shape(loader.line(text.len() as u64), "the file ends inside an element"));
     }
     match loader.database {
-        Some(database) if !database.is_empty() => Ok(database),
+        Some(mut database) if !database.is_empty() => {
+            database.index = Index::new(database.fingerprints.iter().map(|fingerprint| &fingerprint.expression.needed));
+            Ok(database)
+        }
         _ => Err(Error::Shape { file: file.to_owned(), line: 1, what: "the file holds no fingerprints".to_owned() }),
     }
 }
@@ -135,14 +139,16 @@ impl Loader<'_> {
             matches: open.get("matches").unwrap_or(stem).to_owned(),
             // 0.10 is Recog's own default.
             preference: open.get("preference").and_then(|text| text.parse().ok()).unwrap_or(0.10),
+            protocol: open.get("protocol").map(str::to_ascii_lowercase).filter(|protocol| !protocol.is_empty()),
             fingerprints: Vec::new(),
+            index: Index::default(),
         });
     }
 
     fn fingerprint(&mut self, open: &Open) -> Result<(), Error> {
         let line = open.line;
         let pattern = open.get("pattern").ok_or_else(|| self.shape(line, "a fingerprint has no `pattern`"))?;
-        let expression = compile(pattern, open.get("flags").unwrap_or_default())
+        let expression = Expression::new(pattern, open.get("flags").unwrap_or_default())
             .map_err(|source| Error::Expression { file: self.file.to_owned(), line, source })?;
         let Some(database) = &mut self.database else {
             return Err(self.shape(line, "a fingerprint stands outside of `fingerprints`"));
@@ -151,6 +157,7 @@ impl Loader<'_> {
             return Err(self.shape(line, format!("more than {MOST_FINGERPRINTS} fingerprints in one file")));
         }
         database.fingerprints.push(Fingerprint {
+            line,
             description: String::new(),
             expression,
             params: Vec::new(),
@@ -184,13 +191,14 @@ impl Loader<'_> {
         match open.name.as_str() {
             "description" => fingerprint.description = content.split_whitespace().collect::<Vec<_>>().join(" "),
             "example" => fingerprint.examples.push(Example::new(open.line, open.attributes, &content)),
-            "param" => {
-                let groups = fingerprint.expression.captures_len();
-                match param(&open, groups) {
-                    Ok(param) => fingerprint.params.push(param),
-                    Err(what) => return Err(self.shape(line, what)),
+            "param" => match param(&open, fingerprint.expression.groups()) {
+                Ok(param) => {
+                    // Of two with one name the last counts, as in Recog.
+                    fingerprint.params.retain(|other| other.name != param.name);
+                    fingerprint.params.push(param);
                 }
-            }
+                Err(what) => return Err(self.shape(line, what)),
+            },
             _ => {}
         }
         Ok(())
