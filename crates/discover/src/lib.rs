@@ -144,7 +144,11 @@ fn questions(request: &Request<'_>) -> Result<Questions, Error> {
         let probes = known.probes.neighbours.iter().flat_map(|neighbour| &neighbour.probes);
         probes.map(move |probe| (known.pack, probe))
     });
-    let asked = paths(products.clone(), &mut seen)?;
+    // What tells a version only is asked where the product is; a probe that tells nothing itself asks for fingerprints.
+    let tells_only_a_version = |probe: &Probe| probe.identifies.is_empty() && !probe.version.is_empty();
+    let (later, first): (Vec<_>, Vec<_>) = products.clone().partition(|(_, probe)| tells_only_a_version(probe));
+    let asked = paths(first.into_iter(), &mut seen)?;
+    let versions = paths(later.into_iter(), &mut seen)?;
     let further = paths(neighbours.clone(), &mut seen)?;
     let products: Vec<Probe> = products.map(|(_, probe)| probe.clone()).collect();
     let neighbours: Vec<Probe> = neighbours.map(|(_, probe)| probe.clone()).collect();
@@ -157,6 +161,7 @@ fn questions(request: &Request<'_>) -> Result<Questions, Error> {
         icon: has_database("favicon.") || signs().any(|sign| sign.icon.is_some()),
         jarm: has_database("tls.jarm") || signs().any(|sign| sign.jarm.is_some()),
         paths: asked,
+        versions,
         further,
         products,
         neighbours,

@@ -87,7 +87,11 @@ impl Visitor<'_> {
         for path in &self.questions.paths {
             self.visit(path).await?;
         }
-        if !self.questions.has_product(self.answer) {
+        if self.questions.has_product(self.answer) {
+            for path in &self.questions.versions {
+                self.visit(path).await?;
+            }
+        } else {
             for path in &self.questions.further {
                 if self.questions.has_neighbour(self.answer) {
                     break;

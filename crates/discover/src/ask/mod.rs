@@ -36,6 +36,8 @@ pub(crate) struct Questions {
     pub(crate) tls: bool,
     /// Paths to ask for over HTTP, each once.
     pub(crate) paths: Vec<Uri>,
+    /// Paths whose answers tell a version and nothing else: to ask for where a product was recognised.
+    pub(crate) versions: Vec<Uri>,
     /// Paths to ask for where no product was recognised, until a neighbour is.
     pub(crate) further: Vec<Uri>,
     /// Whether anybody asks for the icon.
@@ -55,10 +57,10 @@ impl Questions {
         self.paths.is_empty() && self.further.is_empty() && !self.tls && !self.icon && !self.jarm
     }
 
-    /// Whether the beginning of the page of that path says all that anybody wants to know.
+    /// Whether the beginning of the page of that path says all that anybody wants to know. A neighbour shows itself
+    /// there or not at all.
     fn is_beginning_enough(&self, path: &str) -> bool {
-        let mut of_path = self.products.iter().filter(|probe| probe.path == path).peekable();
-        of_path.peek().is_some() && of_path.all(|probe| probe.beginning)
+        self.products.iter().filter(|probe| probe.path == path).all(|probe| probe.beginning)
     }
 
     fn has_product(&self, answer: &Answer) -> bool {

@@ -10,7 +10,7 @@
 /// A pattern of Ruby in the dialect of the engine.
 pub(super) fn translate(pattern: &str) -> String {
     let mut translator =
-        Translator { rest: pattern, out: String::new(), class: 0, behind_set: false, options: vec![0] };
+        Translator { rest: pattern, out: String::new(), class: 0, behind_set: false, options: vec![String::new()] };
     while let Some(next) = translator.rest.chars().next() {
         translator.step(next);
     }
@@ -24,8 +24,8 @@ struct Translator<'p> {
     class: usize,
     /// Whether a set of characters was written last: a dash behind it is itself.
     behind_set: bool,
-    /// For each open group, and for the pattern: options in the middle that became groups of their own.
-    options: Vec<usize>,
+    /// For each open group, and for the pattern: what closes the options in its middle, which became groups.
+    options: Vec<String>,
 }
 
 impl Translator<'_> {
@@ -59,7 +59,7 @@ impl Translator<'_> {
 
     fn close_options(&mut self) {
         if let Some(open) = self.options.last_mut() {
-            self.out.push_str(&")".repeat(std::mem::take(open)));
+            self.out.push_str(&std::mem::take(open));
         }
     }
 
@@ -83,15 +83,17 @@ impl Translator<'_> {
             return self.write(end, "");
         }
         let Some((length, flags)) = flags_after(self.rest) else {
-            self.options.push(0);
+            self.options.push(String::new());
             return self.copy(1);
         };
         let is_group = self.rest[..length].ends_with(':');
         self.write(length, &format!("(?{flags}:"));
         if is_group {
-            self.options.push(0);
+            self.options.push(String::new());
         } else if let Some(open) = self.options.last_mut() {
-            *open += 1;
+            // A comment of an extended pattern would go on behind its end.
+            let is_extended = flags.split('-').next().is_some_and(|on| on.contains('x'));
+            open.insert_str(0, if is_extended { "\n)" } else { ")" });
         }
     }
 
@@ -268,6 +270,7 @@ mod tests {
         check(r"\(?m)(?:m)(?<m>m)", r"\(?m)(?:m)(?<m>m)");
         check("(a(?i)b|c)d(?u)e", "(a(?i:b|c))d(?:e)");
         check("(?ix-mu:a)", "(?ix-s:a)");
+        check("(?x)a # b", "(?x:a # b\n)");
     }
 
     #[test]

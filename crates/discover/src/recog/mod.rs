@@ -282,12 +282,13 @@ mod tests {
 
     #[test]
     fn a_pattern_that_never_ends_is_no_match() {
-        let slow = r#"<fingerprint pattern="^(?=(a+)+b)(a+)+$"><description>d</description>
+        let slow = r#"<fingerprint pattern="^(?:a|a(?=a))+$"><description>d</description>
             <param pos="0" name="a" value="1"/></fingerprint>"#;
-        says(slow, &"a".repeat(5_000), "nothing");
-        let many = slow.repeat(MOST_EXHAUSTED + 3);
-        let recognition = database(&many).recognise(&"a".repeat(5_000));
-        assert_eq!(recognition, Recognition { found: None, exhausted: vec![1; MOST_EXHAUSTED] });
+        let text = "a".repeat(100) + "b";
+        says(slow, &text, "nothing");
+        let many = format!("{slow}\n").repeat(MOST_EXHAUSTED + 3);
+        let recognition = database(&many).recognise(&text);
+        assert_eq!(recognition, Recognition { found: None, exhausted: (1..=MOST_EXHAUSTED).collect() });
     }
 
     #[test]

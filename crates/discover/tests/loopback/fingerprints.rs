@@ -137,13 +137,13 @@ fn an_icon_is_known_by_both_digests_wherever_the_page_says_that_it_lies() {
 #[test]
 fn a_server_that_makes_fingerprints_search_without_end_is_told() {
     let serve = |mut stream: TcpStream, _: &str| {
-        let title = "a".repeat(1000);
+        let title = "a".repeat(1000) + "b";
         let body = format!("<title>{title}</title>");
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
         let _ = stream.write_all(format!("{head}{body}").as_bytes());
     };
     let server = Server::clear(serve);
-    let slow = "<fingerprint pattern=\"^(?=(a+)+b)(a+)+$\"><description>d</description></fingerprint>";
+    let slow = "<fingerprint pattern=\"^(?:a|a(?=a))+$\"><description>d</description></fingerprint>";
     let database = format!("<fingerprints matches=\"html_title\">{}</fingerprints>", slow.repeat(50));
     let path = "[[probe]]\nid = \"a\"\nover = \"http\"\npath = \"/\"";
     let start = std::time::Instant::now();
