@@ -6,8 +6,9 @@
   ONLY='tar zip'                           only the cases whose name has one of these words
   OUT=file                                 where the result is written
 
-Makes FILES small files with paths of about 70 bytes as a folder, a tar, a packed tar and a zip, with their list as
-`sha256sum` writes it, checks each, and takes the peak of resident memory that the kernel kept for the process.
+Makes FILES small files with paths of about 70 bytes as a folder, a tar, a packed tar, a zip and a disk image (`mke2fs`),
+with their list as `sha256sum` writes it, checks each, lists it anew, and takes the peak of resident memory that the kernel
+kept for the process. `flat` is an image whose files lie in one folder.
 """
 
 import datetime
@@ -17,6 +18,7 @@ import io
 import os
 import resource
 import shutil
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -74,7 +76,27 @@ def make_folder(name):
         os.chmod(to, mode(n))
 
 
-def make_lists(whole, one):
+def make_image(name, flat=False):
+    tree = name + ".tree"
+    if flat:
+        os.makedirs(tree)
+        for n in range(FILES):
+            with open(os.path.join(tree, flat_name(n)), "wb") as out:
+                out.write(content(n))
+    else:
+        make_folder(tree)
+    with open(name, "wb") as out:
+        out.truncate(FILES * 5120 + (256 << 20))
+    mke2fs = ["mke2fs", "-q", "-t", "ext4", "-N", str(FILES + FILES // 25 + 1000), "-b", "4096", "-d", tree, name]
+    subprocess.run(mke2fs, check=True)
+    shutil.rmtree(tree)
+
+
+def flat_name(n):
+    return f"generated_file_whose_name_is_long_{n:07}.py"
+
+
+def make_lists(whole, one, path=path):
     with open(whole, "w") as out:
         for n in range(FILES):
             out.write(f"{hashlib.sha256(content(n)).hexdigest()}  ./{path(n)}\n")
@@ -115,6 +137,8 @@ def main():
         ("pax.tar", lambda: make_tar(at("pax.tar"), False, tarfile.PAX_FORMAT)),
         ("tar.gz", lambda: make_tar(at("tar.gz"), True)),
         ("zip", lambda: make_zip(at("zip"))),
+        ("image", lambda: make_image(at("image"))),
+        ("flat", lambda: make_image(at("flat"), True)),
     ]
     wanted = lambda case: not ONLY or any(word in case for word in ONLY)
     rows = []
@@ -122,15 +146,18 @@ def main():
         in_child(make_lists, at("list"), at("one"))
         for form, make in forms:
             cases = [
-                (f"{form}, every file listed", ["--manifest", at("list")]),
-                (f"{form}, one file listed", ["--manifest", at("one")]),
-                (f"{form}, no list", ["--baseline", "none"]),
+                (f"{form}, every file listed", ["check", at(form), "--manifest", at("list")]),
+                (f"{form}, one file listed", ["check", at(form), "--manifest", at("one")]),
+                (f"{form}, no list", ["check", at(form), "--baseline", "none"]),
+                (f"{form}, listed anew", ["manifest", "create", at(form), "--output", at("new")]),
             ]
+            if form == "flat":
+                in_child(make_lists, at("list"), at("one"), flat_name)
             if not any(wanted(case) for case, _ in cases):
                 continue
             in_child(make)
             for case, arguments in filter(lambda one: wanted(one[0]), cases):
-                peak, seconds, code, line = run(["check", at(form), *arguments])
+                peak, seconds, code, line = run(arguments)
                 rows.append((case, peak, seconds, code, line))
                 print(f"{case}: {peak:.0f} MiB, {seconds:.1f} s, exit {code}; {line}", file=sys.stderr)
             shutil.rmtree(at(form)) if os.path.isdir(at(form)) else os.remove(at(form))
@@ -152,7 +179,7 @@ def write(rows):
     out = os.environ.get("OUT", os.path.join(here, "runs", f"{now:%Y-%m-%d}-memory.md"))
     length = sum(len(path(n)) + 1 for n in range(0, FILES, 1000)) // len(range(0, FILES, 1000))
     with open(out, "w") as text:
-        print("# Memory: peak of a check of many small files\n", file=text)
+        print("# Memory: peak with many small files\n", file=text)
         print(f"- when: {now:%Y-%m-%dT%H:%MZ}", file=text)
         print(f"- machine: {machine()}", file=text)
         print(f"- input: {FILES:,} files of some bytes, paths of {length} bytes, 50 in a folder", file=text)

@@ -46,9 +46,11 @@ fuzz_target!(|bytes: &[u8]| {
     let [pick, rest @ ..] = bytes else { return };
     let product: Product = toml::from_str(PRODUCT).unwrap();
     let third = rest.len() / 3;
-    let (baseline, files): (_, Vec<(&str, &[u8])>) = match pick % 4 {
+    let (baseline, files): (_, Vec<(&str, &[u8])>) = match pick % 6 {
         0 => (Baseline::Dpkg, vec![("var/lib/dpkg/status", rest), ("var/lib/dpkg/info/a.md5sums", &rest[third..])]),
         1 => (Baseline::Rpm, vec![("var/lib/rpm/rpmdb.sqlite", rest)]),
+        4 => (Baseline::Rpm, vec![("var/lib/rpm/Packages", rest)]),
+        5 => (Baseline::Rpm, vec![("var/lib/rpm/Packages.db", rest)]),
         2 => (Baseline::Apk, vec![("lib/apk/db/installed", rest)]),
         _ => (
             Baseline::None,

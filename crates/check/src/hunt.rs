@@ -10,6 +10,7 @@
 mod apart;
 pub(crate) mod files;
 pub mod geo;
+mod later;
 pub(crate) mod logs;
 pub(crate) mod people;
 mod tamper;
@@ -38,13 +39,16 @@ pub struct Limits {
     /// Bytes by which pieces of a long file overlap. What is longer and lies across a border is missed; that the
     /// file was hunted in pieces is a gap.
     pub overlap: usize,
+    /// Names of files that are kept to be hunted in when all others were met: files longer than `content`, and files
+    /// with several names. A name costs its author nothing once the file is there; what is beyond is a gap.
+    pub later: usize,
     /// Bounds of the rules.
     pub yara: yara::Limits,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { content: 24 << 20, overlap: 64 << 10, yara: yara::Limits::default() }
+        Self { content: 24 << 20, overlap: 64 << 10, later: 100_000, yara: yara::Limits::default() }
     }
 }
 

@@ -3,10 +3,12 @@
 //! Read from the evidence, never by running rpm: digests, owners, modes and links of every file that a
 //! package installed. What `rpm --verify` passes over is passed over here: files that the package only
 //! claims (ghosts), that were not installed or that another package replaced. Like every database of the
-//! instance it vouches for nothing. Forms: SQLite (rpm 4.16 and later); of the older ones a gap says so.
+//! instance it vouches for nothing. Forms: SQLite (rpm 4.16 and later), Berkeley DB (before it), ndb (SUSE).
 //! Source: rpm 4.18 `rpm(8)` on `--verify`, `include/rpm/rpmfiles.h`, `lib/verify.c`.
 
+mod berkeley;
 pub(crate) mod header;
+mod ndb;
 mod sqlite;
 
 use std::collections::HashMap;
@@ -19,20 +21,31 @@ use crate::manifest::package::{Package as Installed, System};
 use crate::manifest::{Digest, Owner};
 use header::{File, Package};
 
-/// Where distributions keep the database.
-const FILES: [&str; 3] =
-    ["/usr/lib/sysimage/rpm/rpmdb.sqlite", "/var/lib/rpm/rpmdb.sqlite", "/usr/share/rpm/rpmdb.sqlite"];
+/// What is wrong with a database.
+type Broken = &'static str;
 
-/// Forms that are not read: Berkeley DB of rpm before 4.16, ndb of SUSE.
-const OLDER: [&str; 4] = [
-    "/var/lib/rpm/Packages",
-    "/usr/lib/sysimage/rpm/Packages",
-    "/usr/lib/sysimage/rpm/Packages.db",
-    "/var/lib/rpm/Packages.db",
+/// How the database is kept.
+#[derive(Clone, Copy)]
+enum Form {
+    Sqlite,
+    Berkeley,
+    Ndb,
+}
+
+/// Where distributions keep the database. Where a host was updated from one form to another, rpm removes the older one.
+const FILES: [(&str, Form); 8] = [
+    ("/usr/lib/sysimage/rpm/rpmdb.sqlite", Form::Sqlite),
+    ("/var/lib/rpm/rpmdb.sqlite", Form::Sqlite),
+    ("/usr/share/rpm/rpmdb.sqlite", Form::Sqlite),
+    ("/usr/lib/sysimage/rpm/Packages.db", Form::Ndb),
+    ("/var/lib/rpm/Packages.db", Form::Ndb),
+    ("/usr/lib/sysimage/rpm/Packages", Form::Berkeley),
+    ("/var/lib/rpm/Packages", Form::Berkeley),
+    ("/usr/share/rpm/Packages", Form::Berkeley),
 ];
 
-/// Bytes of a database. One of 3,000 packages has 200 MB.
-const DATABASE_BYTES: u64 = 1 << 30;
+/// Bytes of a database, which is held in memory. One of 3,000 packages has 200 MB.
+const DATABASE_BYTES: u64 = 256 << 20;
 
 // Source: `include/rpm/rpmfiles.h`, `rpmfileAttrs_e` and `rpmVerifyFlags_e`.
 const CONFIG: u32 = 1;
@@ -46,14 +59,15 @@ const VERIFY_MODE: u32 = 1 << 6;
 
 /// Whether the evidence has a database of rpm, of whatever form.
 pub(crate) fn is_there(source: &dyn Source) -> bool {
-    FILES.iter().chain(&OLDER).any(|path| source.canonical_file(path.as_bytes()).is_some())
+    FILES.iter().any(|(path, _)| source.canonical_file(path.as_bytes()).is_some())
 }
 
 /// Reads which packages are installed and, if that is wanted, what they claim.
 pub(crate) fn read_database(source: &dyn Source, with_claims: bool, out: &mut Database) {
-    let found = FILES.iter().find(|path| source.canonical_file(path.as_bytes()).is_some());
-    let Some(path) = found else {
-        return out.gaps.push(without(source));
+    let found = FILES.iter().find(|(path, _)| source.canonical_file(path.as_bytes()).is_some());
+    let Some((path, form)) = found else {
+        let why = "there is no database of rpm; give a list made elsewhere with `--manifest`";
+        return out.gaps.push(gap("manifest-missing", Some(FILES[0].0.as_bytes()), None, why.to_owned()));
     };
     let before = out.gaps.len();
     let mut bytes_of = |path: &str| match source.read_small(path.as_bytes(), DATABASE_BYTES) {
@@ -63,29 +77,22 @@ pub(crate) fn read_database(source: &dyn Source, with_claims: bool, out: &mut Da
             Vec::new()
         }
     };
-    let (bytes, log) = (bytes_of(path), bytes_of(&format!("{path}-wal")));
+    let bytes = bytes_of(path);
+    let log = if let Form::Sqlite = form { bytes_of(&format!("{path}-wal")) } else { Vec::new() };
     // What cannot be read was told; an empty file is told below, since rpm leaves none.
     if bytes.is_empty() && out.gaps.len() > before {
         return;
     }
-    let packages = sqlite::Database::open(&bytes, &log).and_then(|database| database.blobs("Packages"));
-    let packages = match packages {
-        Ok(packages) => packages,
-        Err(why) => {
-            let why = format!("the database of rpm cannot be read: {why}");
-            return out.gaps.push(gap("manifest-damaged", Some(path.as_bytes()), None, why));
-        }
-    };
     let names = Names {
         users: ids(&read(source, b"/etc/passwd", &mut out.gaps).unwrap_or_default()),
         groups: ids(&read(source, b"/etc/group", &mut out.gaps).unwrap_or_default()),
     };
     let mut damaged = 0_u64;
     let mut installed = Vec::new();
-    for bytes in packages {
-        let Some(package) = header::parse(&bytes) else {
+    let mut each = |bytes: &[u8]| {
+        let Some(package) = header::parse(bytes) else {
             damaged += 1;
-            continue;
+            return;
         };
         if with_claims {
             claims_of(&package, &names, path, out);
@@ -94,12 +101,21 @@ pub(crate) fn read_database(source: &dyn Source, with_claims: bool, out: &mut Da
         out.left_out.extend(left_out.filter_map(|file| evidence::normalise(&file.path).ok()));
         let Package { name, version, architecture, .. } = package;
         installed.push(Installed { system: System::Rpm, name, version, architecture });
+    };
+    let read = match form {
+        Form::Sqlite => sqlite::Database::open(&bytes, &log).and_then(|database| database.each("Packages", &mut each)),
+        Form::Berkeley => berkeley::Database::open(&bytes).and_then(|database| database.each(&mut each)),
+        Form::Ndb => ndb::each(&bytes, &mut each),
+    };
+    if let Err(why) = read {
+        let why = format!("the database of rpm cannot be read to its end: {why}");
+        out.gaps.push(gap("manifest-damaged", Some(path.as_bytes()), None, why));
     }
-    out.rpms = Some(installed);
     if damaged > 0 {
         let why = format!("{damaged} packages of the database cannot be read; their files are not checked");
         out.gaps.push(gap("manifest-damaged", Some(path.as_bytes()), None, why));
     }
+    out.rpms = Some(installed);
 }
 
 /// What an entry of a package is.
@@ -129,19 +145,6 @@ impl File {
 /// A configuration file, or one that the packager does not want to be verified: it changes in normal use.
 pub(crate) fn may_change(file: &File) -> bool {
     file.flags & (CONFIG | MISSING_OK) != 0 || file.verify & VERIFY_DIGEST == 0
-}
-
-fn without(source: &dyn Source) -> directive::record::Gap {
-    let older = OLDER.iter().find(|path| source.canonical_file(path.as_bytes()).is_some());
-    let (path, why) = match older {
-        Some(path) => (
-            *path,
-            "the database of rpm has an older form (Berkeley DB or ndb), which is not read; convert a copy of it with \
-             `rpmdb --rebuilddb`, or give a list made elsewhere with `--manifest`",
-        ),
-        None => (FILES[0], "there is no database of rpm; give a list made elsewhere with `--manifest`"),
-    };
-    gap("manifest-missing", Some(path.as_bytes()), None, why.to_owned())
 }
 
 /// The numbers of users and groups on the instance.

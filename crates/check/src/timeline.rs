@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use directive::record::{Finding, LogReach, Moment, Severity};
 use directive::text::{Text, escape};
 use jiff::Timestamp;
+use logs::Action;
 
 /// Moments of one check, the weightiest first and then the latest before them.
 const MOMENTS: usize = 10_000;
@@ -61,26 +62,43 @@ fn sign_of(finding: &Finding, has_own_ctime: bool, shipped: &HashSet<i64>) -> Op
     time("mtime").filter(|(_, at)| !shipped.contains(&at.as_second()))
 }
 
-/// Everything in one order, bounded: what findings say stays, then what is nearest before and behind them.
+/// Everything in one order, bounded: what findings say stays, then what logs say, the latest first, then starts of
+/// programs, the nearest to a finding that weighs first.
 ///
 /// `logs` tells how far the clock of each log can be trusted.
 pub(crate) fn assemble(moments: Vec<Moment>, findings: &[Finding], logs: &[LogReach]) -> (Vec<Moment>, u64) {
     let clocks: HashMap<&Text, &str> = logs.iter().map(|log| (&log.path, log.clock.as_str())).collect();
     let clock_of = |finding: &Finding| finding.path.as_ref().and_then(|path| clocks.get(path).copied());
     let of_findings = findings.iter().flat_map(|finding| moments_of(finding, clock_of(finding).unwrap_or("none")));
+    let weighty = findings.iter().filter(|finding| finding.severity >= Severity::Medium);
+    let times_of = |finding: &Finding| CLOCKS.map(|name| finding.times.get(name).copied());
+    let near: BTreeSet<Timestamp> = weighty.flat_map(times_of).flatten().collect();
     let mut kept = BTreeSet::new();
     let mut beyond = 0;
     for moment in moments.into_iter().chain(of_findings) {
-        kept.insert((Reverse(moment.severity), Reverse(moment.time), moment));
+        kept.insert((rank(&moment, &near), moment));
         // Never more than are kept: there are findings by the hundred thousand.
         if kept.len() > MOMENTS {
             kept.pop_last();
             beyond += 1;
         }
     }
-    let mut kept: Vec<Moment> = kept.into_iter().map(|(_, _, moment)| moment).collect();
+    let mut kept: Vec<Moment> = kept.into_iter().map(|(_, moment)| moment).collect();
     kept.sort();
     (kept, beyond)
+}
+
+/// What stays first where there is too much. `near` are the times of findings that weigh.
+fn rank(moment: &Moment, near: &BTreeSet<Timestamp>) -> (Reverse<Option<Severity>>, bool, i64) {
+    let is_start = moment.what == Action::Process.as_str();
+    let place = if is_start { distance(moment.time, near) } else { -moment.time.as_second() };
+    (Reverse(moment.severity), is_start, place)
+}
+
+/// Seconds to the nearest of some times.
+fn distance(time: Timestamp, near: &BTreeSet<Timestamp>) -> i64 {
+    let sides = [near.range(..=time).next_back(), near.range(time..).next()];
+    sides.into_iter().flatten().map(|other| (other.as_second() - time.as_second()).abs()).min().unwrap_or(i64::MAX)
 }
 
 /// A finding at each of its times: its `mtime` may say one thing and its `ctime` another.
@@ -134,5 +152,31 @@ mod tests {
         let (moments, beyond) = assemble(Vec::new(), &findings, &logs);
         let clocks: Vec<&str> = moments.iter().map(|moment| moment.clock.as_str()).collect();
         assert_eq!((clocks, beyond), (vec!["year-assumed", "zoned", "none"], 0));
+    }
+
+    #[test]
+    fn of_too_many_starts_of_programs_the_nearest_to_a_finding_stay() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let moment = |second: i64, what: &str| Moment {
+            time: at(second),
+            what: what.into(),
+            why: String::new(),
+            path: None,
+            line: None,
+            clock: "zoned".into(),
+            account: None,
+            address: None,
+            code: None,
+            severity: None,
+        };
+        let mut finding = bare("sigma-match", Severity::High, b"/log", "seen".into(), None);
+        finding.times.insert("event", at(500_000));
+        let starts = (0..30_000).map(|n| moment(n * 100, "process"));
+        let moments = starts.chain([moment(7, "login")]).collect();
+        let (kept, beyond) = assemble(moments, &[finding], &[]);
+        assert_eq!((kept.len(), beyond), (MOMENTS, 20_002));
+        assert!(kept.iter().any(|one| one.what == "login") && kept.iter().any(|one| one.what == "sigma-match"));
+        let nearest = |one: &&Moment| one.what == "process" && (one.time.as_second() - 500_000).abs() < 100_000;
+        assert_eq!(kept.iter().filter(nearest).count(), 1_999);
     }
 }

@@ -98,6 +98,20 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 #[test]
+fn a_crowd_of_hard_links_in_which_a_shell_could_hide_is_a_required_gap() {
+    let dir = folder(&[("home/fine.cgi", "print 'hello'")]);
+    (0..9).for_each(|n| std::fs::hard_link(dir.path().join("home/fine.cgi"), dir.path().join(format!("{n}"))).unwrap());
+    let mut limits = Limits::default();
+    let run = |limits| check(dir.path(), &Given { yara: &[("s.yar", RULE)], limits: Some(limits), ..Given::default() });
+    assert_eq!(run(limits).coverage.hunted, 10);
+    limits.later = 4;
+    let outcome = run(limits);
+    let gap = outcome.gaps.iter().find(|gap| gap.code == "not-hunted").unwrap();
+    assert!(gap.required && gap.why.starts_with("6 more names"), "{}", gap.why);
+    assert_eq!(outcome.coverage.hunted, 4);
+}
+
+#[test]
 fn a_web_shell_in_no_manifest_makes_the_instance_compromised() {
     let dir = folder(&[("home/x.cgi", "system(CGI::param('id'))"), ("home/fine.cgi", "print 'hello'")]);
     let outcome = check(dir.path(), &Given { yara: &[("s.yar", RULE)], ..Given::default() });

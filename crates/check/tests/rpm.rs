@@ -51,10 +51,15 @@ touch %{buildroot}/var/log/NAME.log
 %ghost /var/log/NAME.log
 ";
 
-fn rpm(root: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new("rpm");
+/// A program of rpm, with a database of one form.
+fn of_rpm(program: &str, form: &str, root: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program);
     command.env("LC_ALL", "C").env("HOME", root).arg("--root").arg(root).args(["--dbpath", "/var/lib/rpm"]);
-    command.args(arguments).output().unwrap()
+    command.args(["--define", &format!("_db_backend {form}")]).args(arguments).output().unwrap()
+}
+
+fn rpm(root: &Path, arguments: &[&str]) -> Output {
+    of_rpm("rpm", "sqlite", root, arguments)
 }
 
 /// A root with packages installed; `None` where there is no `rpmbuild`.
@@ -111,7 +116,11 @@ fn run(root: &Path, manifests: &[Manifest<check::Operator>], baseline: Baseline)
 
 /// What `rpm --verify` says: `what path`. Times are left out: a check does not compare them.
 fn peer(root: &Path) -> BTreeSet<String> {
-    let output = rpm(root, &["-Va", "--nodeps", "--noscripts", "--nomtime"]);
+    peer_of("sqlite", root)
+}
+
+fn peer_of(form: &str, root: &Path) -> BTreeSet<String> {
+    let output = of_rpm("rpm", form, root, &["-Va", "--nodeps", "--noscripts", "--nomtime"]);
     let text = String::from_utf8(output.stdout).unwrap();
     let mut said = BTreeSet::new();
     for line in text.lines() {
@@ -172,6 +181,125 @@ fn an_instance_of_rpm_is_judged_as_rpm_judges_it_and_nothing_is_vouched_for() {
     eprintln!("agreed with rpm --verify: {} differences", peer(&root).len());
 }
 
+/// The headers of all packages, as `rpmdb --exportdb` writes them: magic, two lengths, entries of sixteen bytes, content.
+/// Source: rpm 4.18, `lib/header.c`, `headerWrite`.
+fn headers(root: &Path) -> Vec<Vec<u8>> {
+    let exported = of_rpm("rpmdb", "sqlite", root, &["--exportdb"]).stdout;
+    let mut rest = exported.as_slice();
+    let mut headers = Vec::new();
+    while let Some(body) = rest.strip_prefix(b"\x8e\xad\xe8\x01\0\0\0\0") {
+        let number = |at: usize| u32::from_be_bytes(body[at..at + 4].try_into().unwrap()) as usize;
+        let (header, next) = body.split_at(8 + 16 * number(0) + number(4));
+        headers.push(header.to_vec());
+        rest = next;
+    }
+    assert!(rest.is_empty());
+    headers
+}
+
+/// Puts the same packages into a hash file of Berkeley DB, as rpm before 4.16 kept them.
+fn to_berkeley(root: &Path, order: &str) {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let number = |n: u32| hex(&if order == "4321" { n.to_be_bytes() } else { n.to_le_bytes() });
+    let headers = headers(root);
+    assert_eq!(headers.len(), 2);
+    // Under zero stands the number that was given last.
+    let mut text = format!("VERSION=3\nformat=bytevalue\ntype=hash\ndb_lorder={order}\nHEADER=END\n");
+    text += &format!(" {}\n {}\n", number(0), number(2));
+    for (n, header) in (1..).zip(&headers) {
+        text += &format!(" {}\n {}\n", number(n), hex(header));
+    }
+    fs::write(root.join("dump"), text + "DATA=END\n").unwrap();
+    let file = root.join("var/lib/rpm/Packages");
+    let mut load = Command::new("db5.3_load");
+    let loaded = load.arg("-f").arg(root.join("dump")).arg(&file).output().unwrap();
+    assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
+    fs::remove_file(root.join("dump")).unwrap();
+    fs::remove_file(root.join("var/lib/rpm/rpmdb.sqlite")).unwrap();
+}
+
+/// Whether a program of the peer is here; CI must have it.
+fn has(program: &str) -> bool {
+    let here =
+        Command::new(program).arg("--version").output().is_ok() || Command::new(program).arg("-V").output().is_ok();
+    assert!(here || std::env::var_os("CI").is_none(), "{program} is not installed, and CI must compare with it");
+    if !here {
+        eprintln!("SKIPPED: {program} is not installed");
+    }
+    here
+}
+
+/// Changes some files and compares with what rpm says of a database of that form.
+fn agrees(root: &Path, form: &str) {
+    assert_eq!((ours(&check(root)), peer_of(form, root)), (BTreeSet::new(), BTreeSet::new()));
+    fs::write(root.join("usr/bin/older-changed"), "changed by somebody").unwrap();
+    fs::write(root.join("usr/share/tiny/with-a-long-name-so-that-a-row-is-long-399"), "x").unwrap();
+    fs::remove_file(root.join("usr/bin/tiny-gone")).unwrap();
+    let changed = check(root);
+    assert_eq!((ours(&changed), ours(&changed).len()), (peer_of(form, root), 3));
+}
+
+/// Puts the same packages into a file of ndb. Debian's rpm cannot write one, so that this follows its source: 4.18,
+/// `lib/backend/ndb/rpmpkg.c`, `rpmpkgWriteBlob`.
+fn to_ndb(root: &Path) {
+    let word = |number: usize| u32::try_from(number).unwrap().to_le_bytes();
+    let mut file = [b"RpmP".as_slice(), &[0; 4], &word(9), &word(1), &word(3), &[0; 12]].concat();
+    let (mut blobs, mut at) = (Vec::new(), 4096 / 16);
+    for (n, header) in (1..).zip(headers(root)) {
+        let length = word(header.len());
+        let padding = (16 - (header.len() + 12) % 16) % 16;
+        let blob = [b"BlbS".as_slice(), &word(n), &word(1), &length, &header, &vec![0; padding]].concat();
+        let sum = blob
+            .iter()
+            .fold((1, 0), |(a, b), byte| ((a + u32::from(*byte)) % 65_521, (a + u32::from(*byte) + b) % 65_521));
+        let blob = [blob, (sum.1 << 16 | sum.0).to_le_bytes().to_vec(), length.to_vec(), b"BlbE".to_vec()].concat();
+        file.extend([b"Slot".as_slice(), &word(n), &word(at), &word(blob.len() / 16)].concat());
+        at += blob.len() / 16;
+        blobs.push(blob);
+    }
+    while file.len() < 4096 {
+        file.extend([b"Slot".as_slice(), &[0; 12]].concat());
+    }
+    fs::write(root.join("var/lib/rpm/Packages.db"), [file, blobs.concat()].concat()).unwrap();
+}
+
+#[test]
+fn a_database_in_the_form_of_suse_is_judged_as_the_same_packages_in_another_form_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(root) = installed(dir.path()).filter(|_| rustix::process::getuid().is_root()) else { return };
+    to_ndb(&root);
+    let other = dir.path().join("rpmdb.sqlite");
+    let hide = || fs::rename(root.join("var/lib/rpm/rpmdb.sqlite"), &other).unwrap();
+    let show = || fs::rename(&other, root.join("var/lib/rpm/rpmdb.sqlite")).unwrap();
+    hide();
+    assert_eq!((ours(&check(&root)), check(&root).coverage.consistent), (BTreeSet::new(), 2 * 407));
+    fs::write(root.join("usr/bin/older-changed"), "changed by somebody").unwrap();
+    fs::remove_file(root.join("usr/bin/tiny-gone")).unwrap();
+    let said = ours(&check(&root));
+    show();
+    assert_eq!((&said, said.len()), (&peer(&root), 2));
+}
+
+#[test]
+fn a_database_in_the_form_of_red_hat_8_is_judged_as_rpm_judges_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(root) = installed(dir.path()).filter(|_| rustix::process::getuid().is_root() && has("db5.3_load")) else {
+        return;
+    };
+    to_berkeley(&root, "1234");
+    agrees(&root, "bdb_ro");
+}
+
+#[test]
+fn a_database_of_a_machine_with_the_other_order_of_bytes_is_read_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(root) = installed(dir.path()).filter(|_| rustix::process::getuid().is_root() && has("db5.3_load")) else {
+        return;
+    };
+    to_berkeley(&root, "4321");
+    assert_eq!((ours(&check(&root)), check(&root).coverage.consistent), (BTreeSet::new(), 2 * 407));
+}
+
 /// A package that was built before.
 fn given(dir: &Path, name: &str) -> Result<Manifest<check::Operator>, package::Error> {
     let file = fs::File::open(dir.join(format!("build/RPMS/noarch/{name}-1.0-1.noarch.rpm"))).unwrap();
@@ -223,18 +351,21 @@ fn packages_of_rpm_from_outside_vouch_where_the_database_on_the_instance_was_mad
 }
 
 #[test]
-fn a_database_of_rpm_that_is_damaged_or_of_an_older_form_is_a_gap() {
-    let dir = tempfile::tempdir().unwrap();
-    let root = dir.path();
-    fs::create_dir_all(root.join("var/lib/rpm")).unwrap();
-    fs::write(root.join("var/lib/rpm/Packages"), "berkeley").unwrap();
-    let gap = |outcome: &Outcome| {
+fn a_database_of_rpm_that_is_damaged_is_a_gap_in_every_form() {
+    let gap = |file: &str, content: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("var/lib/rpm")).unwrap();
+        fs::write(dir.path().join("var/lib/rpm").join(file), content).unwrap();
+        let outcome = check(dir.path());
         let mut gaps = outcome.gaps.iter().filter(|gap| gap.required && gap.path.is_some());
         gaps.next().map(|gap| format!("{} {}", gap.code, gap.why)).unwrap_or_default()
     };
-    let said = gap(&check(root));
-    assert!(said.starts_with("manifest-missing") && said.contains("older form"), "{said}");
-    fs::write(root.join("var/lib/rpm/rpmdb.sqlite"), "SQLite format 3\0 and nothing more").unwrap();
-    let said = gap(&check(root));
-    assert!(said.starts_with("manifest-damaged") && said.contains("no SQLite database"), "{said}");
+    for (file, content, why) in [
+        ("Packages", "berkeley and nothing else", "no hash file of Berkeley DB"),
+        ("Packages.db", "RpmP", "no database of rpm's own form"),
+        ("rpmdb.sqlite", "SQLite format 3\0 and nothing more", "no SQLite database"),
+    ] {
+        let said = gap(file, content);
+        assert!(said.starts_with("manifest-damaged") && said.contains(why), "{said}");
+    }
 }

@@ -8,6 +8,8 @@ pub(crate) mod manifest;
 pub(crate) mod report;
 pub(crate) mod respond;
 
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use ::directive::record::{Body, DutyCount, Record, Summary};
@@ -44,8 +46,18 @@ fn exit_of(verdicts: impl IntoIterator<Item = Verdict>) -> Exit {
 
 /// Writes a file that the operator asked for, whole or not at all.
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
+    write_with(path, |out| out.write_all(bytes))
+}
+
+/// The same, piece by piece.
+fn write_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), CommandError> {
     let temporary = path.with_extension("part");
-    std::fs::write(&temporary, bytes)
+    File::create(&temporary)
+        .map(BufWriter::new)
+        .and_then(|mut out| {
+            write(&mut out)?;
+            out.flush()
+        })
         .and_then(|()| std::fs::rename(&temporary, path))
         .map_err(|err| CommandError::because(format!("cannot write {}", path.display()), err))
 }

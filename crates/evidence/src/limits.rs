@@ -25,6 +25,9 @@ pub struct Limits {
     /// Entries of one folder of a disk image. Real folders have up to some millions; a crafted one
     /// can list the same file without end.
     pub folder_entries: usize,
+    /// Folders of a disk image that wait to be looked into. Those of real hosts are some thousands, since the one
+    /// met last is looked into first; a crafted folder holds two million others.
+    pub waiting_folders: usize,
     /// Entries of one folder that [`list`](crate::Source::list) returns.
     pub listed: usize,
     /// Members of one archive. Each takes about 80 bytes of memory beside its name, and 71 more if its
@@ -51,6 +54,7 @@ impl Default for Limits {
             waiting_files: 4096,
             hard_links: 1 << 17,
             folder_entries: 1 << 21,
+            waiting_folders: 1 << 18,
             listed: 1 << 18,
             archive_entries: 1 << 19,
             archive_names: 64 << 20,

@@ -3,7 +3,6 @@
 //! Whoever reads hands what must be scanned to threads that hunt, each with a scanner of its own: scanners
 //! cannot change threads, and one that is kept from file to file costs a quarter of a new one for each.
 
-use std::collections::btree_map::IntoValues;
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +15,7 @@ use evidence::{Digests, Meta, Source, Wants};
 use hunt::indicator::{File, Hit};
 use hunt::yara::{About, Match, Scanner, Unscanned};
 
+use super::later::{Later, Queue, Waiting};
 use super::logs::{Reading, Told};
 use super::{Hunt, lock, tamper};
 use crate::glob;
@@ -38,9 +38,6 @@ type Rule = (String, Option<String>);
 
 /// Of findings of one rule: path, place, and why. The smallest are kept, whichever thread met them.
 type Where = (Option<Text>, Option<String>, String);
-
-/// What is scanned once for all of its names: bytes, or one name of them.
-type Bytes = ([u8; 32], Option<Text>);
 
 /// What is found while files are met.
 #[derive(Default)]
@@ -74,22 +71,41 @@ pub(crate) struct Job {
     log: Option<usize>,
 }
 
-/// Jobs that wait. Each may hold a whole file, so that few may.
+/// Batches that wait. Each may hold a whole file, so that few may.
 const WAITING: usize = 2;
 
-/// What the hunting threads take their jobs from.
-pub(crate) struct Jobs(Mutex<Receiver<Box<Job>>>);
+/// Bytes of a batch from which on it is handed over. To wake a thread costs as much as to scan some kilobytes, and
+/// most files have no more.
+const BATCH: usize = 512 << 10;
 
-impl Jobs {
-    fn next(&self) -> Option<Box<Job>> {
-        lock(&self.0).recv().ok()
+/// Files of a batch from which on it is handed over, however small they are.
+const BATCH_FILES: usize = 256;
+
+/// Jobs that go to one thread together.
+#[derive(Default)]
+struct Batch {
+    jobs: Vec<Job>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// Adds a job; the whole batch comes back where it is full.
+    fn add(&mut self, job: Job) -> Option<Batch> {
+        self.bytes += job.content.len();
+        // The understanding of a log may take long: others need not wait for it.
+        let is_full = self.bytes >= BATCH || job.log.is_some() || self.jobs.len() + 1 >= BATCH_FILES;
+        self.jobs.push(job);
+        is_full.then(|| std::mem::take(self))
     }
 }
 
-/// A file that is hunted in when all others were met, with all its names.
-struct Later {
-    digests: Digests,
-    names: Vec<Meta>,
+/// What the hunting threads take their jobs from.
+pub(crate) struct Jobs(Mutex<Receiver<Batch>>);
+
+impl Jobs {
+    fn next(&self) -> Option<Batch> {
+        lock(&self.0).recv().ok()
+    }
 }
 
 /// A file, as it was met.
@@ -108,6 +124,8 @@ pub(crate) struct Closing<'f, 'a>(pub(crate) &'f Files<'a>);
 
 impl Drop for Closing<'_, '_> {
     fn drop(&mut self) {
+        let rest = std::mem::take(&mut *lock(&self.0.batch));
+        self.0.send(rest);
         lock(&self.0.jobs).take();
     }
 }
@@ -116,10 +134,12 @@ impl Drop for Closing<'_, '_> {
 pub(crate) struct Files<'a> {
     hunt: &'a Hunt,
     clause: Option<&'a str>,
-    jobs: Mutex<Option<SyncSender<Box<Job>>>>,
+    jobs: Mutex<Option<SyncSender<Batch>>>,
+    /// Small files that wait for more of their kind.
+    batch: Mutex<Batch>,
     finds: Mutex<Finds>,
-    /// Files that were not held in memory when they came by, by what is scanned once for all of its names.
-    later: Mutex<BTreeMap<Bytes, Later>>,
+    /// Files that were not held in memory when they came by.
+    later: Mutex<Waiting>,
     places: tamper::Places,
     logs: Reading<'a>,
 }
@@ -132,6 +152,7 @@ impl<'a> Files<'a> {
             hunt,
             clause,
             jobs: Mutex::new(Some(sender)),
+            batch: Mutex::default(),
             finds: Mutex::default(),
             later: Mutex::default(),
             places,
@@ -143,22 +164,34 @@ impl<'a> Files<'a> {
     /// Hunts until [`Closing`] is dropped. For a thread of its own.
     pub(crate) fn work(&self, jobs: &Jobs) {
         let mut scanner = None;
-        while let Some(job) = jobs.next() {
-            if let Some(place) = job.log {
-                self.logs.read(place, &job.meta, &job.content);
+        while let Some(batch) = jobs.next() {
+            let mut hunted = 0;
+            for job in batch.jobs {
+                hunted += u64::from(self.look(&mut scanner, &job));
             }
-            if !job.is_scanned {
-                continue;
+            self.finds().hunted += hunted;
+        }
+    }
+
+    /// Reads a log, runs the rules over a file. Whether rules went through it to its end.
+    fn look(&self, scanner: &mut Option<Scanner<'a>>, job: &Job) -> bool {
+        if let Some(place) = job.log {
+            self.logs.read(place, &job.meta, &job.content);
+        }
+        if !job.is_scanned {
+            return false;
+        }
+        // A scanner is made when there is something to scan: it takes megabytes.
+        let scanner = scanner.get_or_insert_with(|| self.hunt.rules.scanner());
+        match self.scan(scanner, &job.content, &job.meta) {
+            Ok(matches) => {
+                let found = matches.iter().map(|found| self.matched(&job.meta, found, 0));
+                self.keep(found.map(|finding| sealed(finding, job.sha256)));
+                true
             }
-            // A scanner is made when there is something to scan: it takes megabytes.
-            let scanner = scanner.get_or_insert_with(|| self.hunt.rules.scanner());
-            match self.scan(scanner, &job.content, &job.meta) {
-                Ok(matches) => {
-                    let found = matches.iter().map(|found| self.matched(&job.meta, found, 0));
-                    self.keep(found.map(|finding| sealed(finding, job.sha256)));
-                    self.finds().hunted += 1;
-                }
-                Err(unscanned) => self.gap(&job.meta, &unscanned.to_string()),
+            Err(unscanned) => {
+                self.gap(&job.meta, &unscanned.to_string());
+                false
             }
         }
     }
@@ -189,7 +222,7 @@ impl<'a> Files<'a> {
     /// A file that was met, with its content if that was wanted; `is_further` if its bytes were met under another
     /// name already.
     pub(crate) fn meet(&self, file: &Met<'_>, content: Option<Vec<u8>>) {
-        let Met { meta, digests, is_vouched, is_further } = *file;
+        let Met { meta, digests, is_vouched, .. } = *file;
         self.keep(self.places.meet(meta, digests, self.clause));
         if self.hunt.own.contains(&digests.sha256) {
             let why = "it holds exactly the rules that this run hunts with; it was not hunted in".to_owned();
@@ -206,35 +239,34 @@ impl<'a> Files<'a> {
         match content {
             Some(content) if log.is_some() || (is_hunted && !self.hunt.rules.is_empty()) => {
                 let is_scanned = is_hunted && !self.hunt.rules.is_empty();
-                self.hand_over(Box::new(Job { meta: meta.clone(), sha256: digests.sha256, content, is_scanned, log }));
+                self.hand_over(Job { meta: meta.clone(), sha256: digests.sha256, content, is_scanned, log });
             }
             _ if !is_hunted => {}
             Some(_) => self.finds().hunted += 1,
-            None => {
-                let is_shared = is_further || meta.nlink > 1;
-                let name = (!is_shared).then(|| meta.path.clone());
-                let mut later = lock(&self.later);
-                let later =
-                    later.entry((digests.sha256, name)).or_insert_with(|| Later { digests: *digests, names: vec![] });
-                later.names.push(meta.clone());
-            }
+            None => lock(&self.later).add(file, self.hunt.limits.later),
         }
     }
 
-    fn hand_over(&self, job: Box<Job>) {
+    fn hand_over(&self, job: Job) {
+        let full = lock(&self.batch).add(job);
+        full.into_iter().for_each(|batch| self.send(batch));
+    }
+
+    fn send(&self, batch: Batch) {
         let sender = lock(&self.jobs).clone();
-        if let Some(Err(refused)) = sender.map(|sender| sender.send(job)) {
+        if let Some(Err(refused)) = sender.map(|sender| sender.send(batch)) {
             // Every hunting thread is gone, which only a panic does; it will be told where threads are joined.
-            self.gap(&refused.0.meta, "hunting ended early");
+            refused.0.jobs.iter().for_each(|job| self.gap(&job.meta, "hunting ended early"));
         }
     }
 
     /// Hunts in what was not held in memory: long files in pieces, files with several names, and files that a
     /// manifest lists and that turned out to be others.
     pub(crate) fn finish(self, source: &dyn Source, threads: NonZeroUsize, stop: &(dyn Fn() -> bool + Sync)) -> Found {
-        let later = std::mem::take(&mut *lock(&self.later));
-        let helpers = threads.get().min(later.len());
-        let later = Mutex::new(later.into_values());
+        let waiting = std::mem::take(&mut *lock(&self.later));
+        let unhunted = waiting.gap();
+        let helpers = threads.get().min(waiting.len());
+        let later = waiting.queue();
         std::thread::scope(|scope| {
             for _ in 0..helpers {
                 scope.spawn(|| self.work_later(&later, source, stop));
@@ -245,6 +277,7 @@ impl<'a> Files<'a> {
         std::mem::take(&mut told.findings).into_iter().for_each(|finding| lock(&self.finds).keep(finding));
         let finds = self.finds.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut gaps = finds.gaps;
+        gaps.extend(unhunted);
         if finds.beyond > 0 {
             let why = format!("{} more matches of rules that matched {KEPT_OF_ONE_RULE} files already", finds.beyond);
             gaps.push(Gap { code: "too-many".into(), path: None, place: None, why, required: false });
@@ -255,7 +288,7 @@ impl<'a> Files<'a> {
     }
 
     /// Hunts in files of the queue until it is empty. For a thread of its own.
-    fn work_later(&self, queue: &Mutex<IntoValues<Bytes, Later>>, source: &dyn Source, stop: &dyn Fn() -> bool) {
+    fn work_later(&self, queue: &Queue, source: &dyn Source, stop: &dyn Fn() -> bool) {
         let mut scanner = self.hunt.rules.scanner();
         while !stop() {
             // A guard that lives as long as the file would keep the others waiting.

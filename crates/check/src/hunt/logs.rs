@@ -7,6 +7,7 @@
 //! an event can be trusted goes along with it.
 
 mod scanner;
+mod starts;
 mod tamper;
 mod watch;
 

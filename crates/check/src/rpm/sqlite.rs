@@ -10,14 +10,13 @@ mod log;
 
 use std::collections::{HashMap, HashSet};
 
+use super::Broken;
+
 /// Depth of a tree. One of 4 KiB pages holds more than any disk at a depth of ten.
 const DEPTH: usize = 20;
 
 /// Rows of one table. The largest distributions have 100,000 packages, of which nobody installs all.
 const ROWS: usize = 1 << 18;
-
-/// What is wrong with a database.
-pub(crate) type Broken = &'static str;
 
 /// A database in memory.
 pub(crate) struct Database<'a> {
@@ -46,21 +45,32 @@ impl<'a> Database<'a> {
         Ok(Self { bytes, page_bytes, usable, newer: log::committed(log, page_bytes)? })
     }
 
-    /// The second value of each row of a table: the first is its number.
-    pub(crate) fn blobs(&self, table: &str) -> Result<Vec<Vec<u8>>, Broken> {
-        let mut walk = Walk { left: self.bytes.len() + self.newer.len() * self.page_bytes, ..Walk::default() };
-        self.rows(1, 0, &mut walk)?;
-        let schema = std::mem::take(&mut walk.rows);
-        let root = schema.iter().find_map(|row| {
-            let values = values(row)?;
+    /// Hands over the second value of each row of a table: the first is its number.
+    pub(super) fn each(&self, table: &str, each: &mut dyn FnMut(&[u8])) -> Result<(), Broken> {
+        let left = self.bytes.len() + self.newer.len() * self.page_bytes;
+        let (mut root, mut rows) = (None, 0);
+        let mut schema = |row: &[u8]| {
+            let values = values(row).unwrap_or_default();
             // type, name, tbl_name, rootpage, sql
-            let is_it = values.first()?.1 == b"table" && values.get(1)?.1 == table.as_bytes();
-            is_it.then(|| values.get(3).and_then(|(_, bytes)| integer(bytes))).flatten()
-        });
+            let text = |n: usize| values.get(n).map(|(_, bytes)| *bytes);
+            if root.is_none() && text(0) == Some(b"table") && text(1) == Some(table.as_bytes()) {
+                root = text(3).and_then(integer);
+            }
+            Ok(())
+        };
+        let mut walk = Walk { seen: HashSet::new(), left, each: &mut schema };
+        self.rows(1, 0, &mut walk)?;
+        let Walk { seen, left, .. } = walk;
         let root = root.and_then(|root| u32::try_from(root).ok()).ok_or("it has no table of packages")?;
-        self.rows(root, 0, &mut walk)?;
-        let blob = |row: &Vec<u8>| Some(values(row)?.get(1)?.1.to_vec());
-        walk.rows.iter().map(|row| blob(row).ok_or("a row of it is damaged")).collect()
+        let mut row = |row: &[u8]| {
+            rows += 1;
+            if rows > ROWS {
+                return Err("it has more rows than any system has packages");
+            }
+            each(values(row).and_then(|values| Some(values.get(1)?.1)).ok_or("a row of it is damaged")?);
+            Ok(())
+        };
+        self.rows(root, 0, &mut Walk { seen, left, each: &mut row })
     }
 
     fn page(&self, number: u32) -> Result<&'a [u8], Broken> {
@@ -73,7 +83,7 @@ impl<'a> Database<'a> {
     }
 
     /// The payload of every row below a page.
-    fn rows(&self, number: u32, depth: usize, walk: &mut Walk) -> Result<(), Broken> {
+    fn rows(&self, number: u32, depth: usize, walk: &mut Walk<'_>) -> Result<(), Broken> {
         if depth > DEPTH || !walk.seen.insert(number) {
             return Err("its pages point in a circle");
         }
@@ -90,10 +100,7 @@ impl<'a> Database<'a> {
             let cell = be16(page, pointers + 2 * n).map(usize::from).ok_or("a page of it is damaged")?;
             if is_leaf {
                 let row = self.payload(page, cell, walk)?;
-                if walk.rows.len() >= ROWS {
-                    return Err("it has more rows than any system has packages");
-                }
-                walk.rows.push(row);
+                (walk.each)(&row)?;
             } else {
                 let child = be32(page, cell).ok_or("a page of it is damaged")?;
                 self.rows(child, depth + 1, walk)?;
@@ -107,7 +114,7 @@ impl<'a> Database<'a> {
     }
 
     /// The whole payload of one row, with what overflows its page.
-    fn payload(&self, page: &[u8], at: usize, walk: &mut Walk) -> Result<Vec<u8>, Broken> {
+    fn payload(&self, page: &[u8], at: usize, walk: &mut Walk<'_>) -> Result<Vec<u8>, Broken> {
         const DAMAGED: Broken = "a row of it is damaged";
         let (size, at) = varint(page, at).ok_or(DAMAGED)?;
         let (_, at) = varint(page, at).ok_or(DAMAGED)?;
@@ -135,13 +142,12 @@ impl<'a> Database<'a> {
     }
 }
 
-/// What was met so far.
-#[derive(Default)]
-struct Walk {
+/// What was met so far, and who takes the rows.
+struct Walk<'w> {
     seen: HashSet<u32>,
-    rows: Vec<Vec<u8>>,
     /// Bytes that further rows can have.
     left: usize,
+    each: &'w mut dyn FnMut(&[u8]) -> Result<(), Broken>,
 }
 
 /// The values of a row with their serial types; `None` if it is damaged.
@@ -219,12 +225,17 @@ mod tests {
         bytes
     }
 
+    fn blobs(bytes: &[u8], log: &[u8]) -> Result<Vec<Vec<u8>>, Broken> {
+        let mut blobs = Vec::new();
+        Database::open(bytes, log)?.each("Packages", &mut |blob| blobs.push(blob.to_vec()))?;
+        Ok(blobs)
+    }
+
     #[test]
     fn a_tree_that_points_at_itself_ends() {
         // An interior page without cells whose last child is itself.
         let circle = database(&[5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
-        let found = Database::open(&circle, &[]).unwrap().blobs("Packages");
-        assert_eq!(found, Err("its pages point in a circle"));
+        assert_eq!(blobs(&circle, &[]), Err("its pages point in a circle"));
     }
 
     #[test]
@@ -236,7 +247,7 @@ mod tests {
         page.extend([40, 1]);
         page.resize(500, 0);
         let shared = database(&page);
-        assert_eq!(Database::open(&shared, &[]).unwrap().blobs("Packages"), Err("a row of it is damaged"));
+        assert_eq!(blobs(&shared, &[]), Err("a row of it is damaged"));
     }
 
     #[test]
@@ -245,7 +256,7 @@ mod tests {
         page.resize(100, 0);
         page.extend([0xff, 0xff, 0xff, 0xff, 0x7f, 1]);
         let huge = database(&page);
-        assert_eq!(Database::open(&huge, &[]).unwrap().blobs("Packages"), Err("a row of it is damaged"));
+        assert_eq!(blobs(&huge, &[]), Err("a row of it is damaged"));
     }
 
     proptest::proptest! {
@@ -254,7 +265,7 @@ mod tests {
             let mut bytes = database(&second);
             bytes[at] = byte;
             let log = [&0x377f_0682_u32.to_be_bytes()[..], &[0; 4], &512_u32.to_be_bytes(), &log].concat();
-            let _ = Database::open(&bytes, &log).map(|database| database.blobs("Packages"));
+            let _ = blobs(&bytes, &log);
             let _ = values(&second);
         }
     }

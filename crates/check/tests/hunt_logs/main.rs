@@ -143,6 +143,25 @@ fn accounts_that_logged_in_after_the_first_sign_are_to_be_reset_and_those_that_t
 }
 
 #[test]
+fn commands_stand_in_the_timeline_each_once_with_how_often_it_was_given() {
+    let exec = |second: u32, serial: u32, words: &str| {
+        let begin = format!("msg=audit(16178{second:05}.1:{serial})");
+        format!(
+            "type=SYSCALL {begin}: arch=c000003e syscall=59 success=yes exit=0 ppid=1 pid=2 auid=33 uid=0 comm=\"x\" \
+             exe=\"/usr/bin/x\"\ntype=EXECVE {begin}: argc=1 a0=\"{words}\"\n"
+        )
+    };
+    let audit = [exec(70, 1, "/usr/bin/uptime"), exec(80, 2, "/tmp/.x"), exec(90, 3, "/usr/bin/uptime")].concat();
+    let events = line("08T10:00:00", "[127.0.0.1] Root::System()[]", "x");
+    let dir = folder(&[("logs/events", events.as_bytes()), ("var/log/audit/audit.log", audit.as_bytes())]);
+    let outcome = check(dir.path(), &Given::default());
+    let told = outcome.timeline.iter().filter(|moment| moment.what == "process");
+    let told: Vec<_> = told.map(|moment| (moment.why.as_str(), moment.account.as_deref().unwrap())).collect();
+    let often = "/usr/bin/uptime (2 times in this log, the last at 2021-04-07T12:54:50Z)";
+    assert_eq!(told, [(often, "33"), ("/tmp/.x", "33")]);
+}
+
+#[test]
 fn nobody_is_to_be_reset_where_nothing_was_found() {
     let text = login("08T10:00:00", "alice", "Users", "", "198.51.100.8");
     let outcome = check(folder(&[("logs/events", text.as_bytes())]).path(), &Given::default());

@@ -136,7 +136,7 @@ fn create(ui: &mut Ui, args: &Create, threads: NonZeroUsize) -> Result<Exit, Com
             .hint("a list of nothing would vouch for nothing; is this the right folder?"));
     } else {
         let head = Head { source: &args.source, product: args.product.as_deref(), version: args.version.as_deref() };
-        super::write_file(&args.output, &composed.render(&head))?;
+        super::write_with(&args.output, |out| composed.write(&head, out))?;
         ui.status(format_args!("Listed {} files in {}.", composed.len(), args.output.display()));
     }
     if required > 0 {

@@ -6,6 +6,7 @@
 //! place, never silence. Nothing is mounted by the kernel.
 
 mod assemble;
+mod listing;
 mod look;
 mod walk;
 
@@ -293,3 +294,6 @@ impl Source for Disk {
         Ok((meta, digests))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use directive::text::Text;
 use image::filesystem::Id;
 
+use super::listing::Listing;
 use super::{BUFFER, Disk, kind_of, say};
 use crate::hash::Passed;
 use crate::meta::{Kind, Meta};
@@ -168,34 +169,34 @@ impl Walk<'_> {
 
     fn list(&self, folder: &Folder) {
         let disk = self.disk;
-        let mut listed = Vec::new();
+        let mut listed = Listing::default();
         let mut too_many = false;
         let ended = disk.mounts[folder.mount].fs.list(folder.id, &mut |entry| {
-            listed.push(entry);
-            too_many = listed.len() >= disk.limits.folder_entries;
+            too_many = !listed.push(&entry, disk.limits.folder_entries);
             !too_many && !self.visitor.stop()
         });
         if let Err(error) = ended {
             self.obstacle(folder.path.clone(), kind_of(&error), Hides::Tree, say(&error));
         }
         if too_many {
-            let message = format!("more than {} entries; the rest is not seen", disk.limits.folder_entries);
+            let most = disk.limits.folder_entries;
+            let message = format!("more than {most} entries, or than 64 MiB of names; the rest is not seen");
             self.obstacle(folder.path.clone(), ObstacleKind::TooMany, Hides::Tree, message);
         }
         let (mut files, mut folders) = (Vec::new(), Vec::new());
-        for entry in listed {
+        for (name, id) in listed.iter() {
             if self.visitor.stop() {
                 return;
             }
-            let path = [folder.path.as_slice(), b"/", entry.name.as_slice()].concat();
-            if entry.name.is_empty() || entry.name.contains(&b'/') || entry.name.contains(&0) {
+            let path = [folder.path.as_slice(), b"/", name].concat();
+            if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
                 self.obstacle(path, ObstacleKind::BadName, Hides::Tree, "a name that no kernel takes".into());
                 continue;
             }
             if disk.mounts.iter().any(|mount| mount.at == path) {
                 continue;
             }
-            self.entry(folder, entry.id, path, &mut files, &mut folders);
+            self.entry(folder, id, path, &mut files, &mut folders);
             if files.len() >= SORTED {
                 self.hand_on(&mut files, &mut folders);
             }
@@ -238,12 +239,19 @@ impl Walk<'_> {
                     let path = meta.path.as_bytes().to_vec();
                     return self.obstacle(path, ObstacleKind::TooDeep, Hides::Tree, message);
                 }
-                if !self.lock().met.insert((mount, id)) {
+                let (is_new, waiting) = {
+                    let mut queue = self.lock();
+                    (queue.met.insert((mount, id)), queue.folders.len() + folders.len())
+                };
+                let path = meta.path.as_bytes().to_vec();
+                if !is_new {
                     let message = "the folder was met before under another name".to_owned();
-                    let path = meta.path.as_bytes().to_vec();
                     return self.obstacle(path, ObstacleKind::Damaged, Hides::Tree, message);
                 }
-                let path = meta.path.as_bytes().to_vec();
+                if waiting >= limits.waiting_folders {
+                    let message = format!("more than {} folders wait to be looked into", limits.waiting_folders);
+                    return self.obstacle(path, ObstacleKind::TooMany, Hides::Tree, message);
+                }
                 self.visitor.entry(Entry { meta, digests: None, content: None, bytes_read: 0 });
                 folders.push(Folder { mount, id, path, depth: folder.depth + 1 });
             }

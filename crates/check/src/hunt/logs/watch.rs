@@ -16,6 +16,7 @@ use super::super::Hunt;
 use super::super::people::People;
 use super::Seen;
 use super::scanner::Passing;
+use super::starts::Starts;
 use crate::integrity::bare;
 
 /// Findings of one rule in one log that are kept one by one.
@@ -42,6 +43,7 @@ pub(super) struct Watch<'a> {
     clause: Option<&'a str>,
     seen: Seen,
     passing: Passing<'a>,
+    starts: Starts,
     by_rule: HashMap<String, u64>,
     wanted: &'a HashSet<String>,
     /// Whether lines without certain words may stay unread.
@@ -66,12 +68,16 @@ impl<'a> Watch<'a> {
             passed: BTreeMap::new(),
         };
         let passing = Passing::new(&hunt.scanners);
-        Self { hunt, clause, seen, passing, by_rule: HashMap::new(), wanted: &hunt.wanted_codes, is_literal: false }
+        let (starts, by_rule) = (Starts::default(), HashMap::new());
+        Self { hunt, clause, seen, passing, starts, by_rule, wanted: &hunt.wanted_codes, is_literal: false }
     }
 
     pub(super) fn finish(mut self, report: Report) -> Seen {
         self.seen.report = report;
         self.seen.passed = self.passing.finish();
+        let (starts, unkept) = self.starts.finish();
+        self.seen.moments.extend(starts);
+        self.seen.unkept_moments += unkept;
         self.seen
     }
 
@@ -141,6 +147,9 @@ impl<'a> Watch<'a> {
     /// A place in the timeline for what is worth one: not each page that somebody asked for.
     fn moment(&mut self, event: &Event) {
         let Some(time) = event.at else { return };
+        if event.action == Action::Process {
+            return self.starts.saw(event, time, &self.seen.path);
+        }
         if !is_notable(event) {
             return;
         }
@@ -236,7 +245,7 @@ fn attempt(event: &Event, severity: Severity, why: String) -> (Severity, String)
 }
 
 fn is_notable(event: &Event) -> bool {
-    !matches!(event.action, Action::Request | Action::Other | Action::Process | Action::LoginFailed)
+    !matches!(event.action, Action::Request | Action::Other | Action::LoginFailed)
 }
 
 /// The earlier of two times, where one is missing the other.

@@ -80,7 +80,7 @@ mod tests {
 
     use rusqlite::Connection;
 
-    use super::super::Database;
+    use super::super::{Broken, Database};
 
     /// A file, and the log beside it.
     type Files = (Vec<u8>, Vec<u8>);
@@ -125,10 +125,17 @@ mod tests {
         rows.query_map([], |row| row.get(0)).ok()?.collect::<Result<_, _>>().ok()
     }
 
+    /// What we read of them.
+    fn ours(bytes: &[u8], log: &[u8]) -> Result<Vec<Vec<u8>>, Broken> {
+        let mut blobs = Vec::new();
+        Database::open(bytes, log)?.each("Packages", &mut |blob| blobs.push(blob.to_vec()))?;
+        Ok(blobs)
+    }
+
     /// Reads as SQLite does, and says how many rows there are.
     #[track_caller]
     fn check((bytes, log): &Files) -> usize {
-        let ours = Database::open(bytes, log).and_then(|database| database.blobs("Packages")).unwrap();
+        let ours = ours(bytes, log).unwrap();
         assert_eq!(Some(&ours), peer(bytes, log).as_ref());
         ours.len()
     }
@@ -200,7 +207,7 @@ mod tests {
         for at in (0..32).chain((32..log.len()).step_by(log.len() / 50)) {
             let mut log = log.clone();
             log[at] ^= 1 << (at % 8);
-            match Database::open(&bytes, &log).and_then(|database| database.blobs("Packages")) {
+            match ours(&bytes, &log) {
                 Ok(ours) => assert_eq!(Some(ours), peer(&bytes, &log), "byte {at}"),
                 Err(why) => assert!(why.starts_with("its write-ahead log"), "byte {at}: {why}"),
             }
