@@ -191,3 +191,37 @@ pub(crate) fn check<'p>(file: &str, probes: impl IntoIterator<Item = &'p Probe>)
     }
     problems
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refuses(probe: &str, expected: &str) {
+        let probes: Probes = toml::from_str(&format!("[[probe]]\nid = \"a\"\n{probe}")).unwrap();
+        let problems: Vec<String> = check("probes.toml", &probes.probes).iter().map(ToString::to_string).collect();
+        assert!(problems.len() == usize::from(!expected.is_empty()), "{problems:?}");
+        assert!(problems.concat().contains(expected), "{problems:?}");
+    }
+
+    #[test]
+    fn probes_that_ask_for_nothing_or_recognise_everything_are_refused() {
+        refuses("over = \"http\"\npath = \"/\"\nidentifies = [{ status = 200 }]", "");
+        refuses("over = \"http\"", "asks for no path");
+        refuses("over = \"tls\"\npath = \"/\"", "has a path and does not ask over HTTP");
+        refuses("over = \"pages\"\nidentifies = [{}]", "has a sign that every answer shows");
+        refuses("over = \"pages\"\nidentifies = [{ status = 200, matches = \"a\" }]", "has a pattern for no header");
+    }
+
+    #[test]
+    fn neighbours_have_names_of_their_own() {
+        let neighbours: Neighbours = toml::from_str(
+            "[[neighbour]]\nname = \"Wall\"\nvendor = \"Other\"\n\
+             probe = [{ id = \"b\", over = \"pages\", identifies = [{ header = \"x-wall\" }] }]",
+        )
+        .unwrap();
+        let probes: Vec<&Probe> = neighbours.neighbours.iter().flat_map(|neighbour| &neighbour.probes).collect();
+        assert!(check("neighbours.toml", probes.iter().copied()).is_empty());
+        assert_eq!(check("neighbours.toml", probes.iter().chain(&probes).copied()).len(), 1);
+    }
+}

@@ -7,7 +7,7 @@ use ::directive::record::{Body, DutyCount, Record, Status};
 use ::directive::scope::Scope;
 use ::directive::verdict::Exit;
 use ::discover::import::{self, Import};
-use ::discover::recog::load_all;
+use ::discover::recog::{Database, load_all};
 use ::discover::{Known, Limits, Outcome, Request};
 use jiff::Timestamp;
 
@@ -40,6 +40,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WHAT=NAME", value_delimiter = ',', value_parser = column, requires = "import")]
     columns: Vec<(String, String)>,
 
+    /// Folder of Recog databases as they are published: they give names to what answers and no pack knows. Those of
+    /// icons ask for one page more, those of TLS take ten connections more an address; may be given again
+    #[arg(long, value_name = "FOLDER")]
+    recog: Vec<PathBuf>,
+
     /// Folder or id of a directive's pack; may be given again. Default: all that are found
     #[arg(long, value_name = "P")]
     pack: Vec<String>,
@@ -53,7 +58,9 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         None => Scope::unasked(imports.iter().flat_map(|import| &import.claims).map(|claim| claim.address)),
     };
     let recog: Result<Vec<_>, _> = packs.iter().map(|pack| load_all(&pack.recog)).collect();
-    let recog = recog.map_err(|err| CommandError::because("a fingerprint file cannot be used", err))?;
+    let mut recog = recog.map_err(|err| CommandError::because("a fingerprint file cannot be used", err))?;
+    let given = databases(args)?;
+    recog.iter_mut().for_each(|own| own.extend(given.iter().cloned()));
     let known: Vec<_> = packs
         .iter()
         .zip(&recog)
@@ -94,6 +101,33 @@ fn imports(args: &Args) -> Result<Vec<Import>, CommandError> {
             .map_err(|err| CommandError::because("a file of another tool cannot be used", err))
     };
     args.import.iter().map(read).collect()
+}
+
+/// The databases of the folders that were named, in the order of their names.
+fn databases(args: &Args) -> Result<Vec<Database>, CommandError> {
+    let mut databases = Vec::new();
+    for folder in &args.recog {
+        let unread = |err| CommandError::because(format!("cannot read {}", folder.display()), err);
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(unread)? {
+            paths.push(entry.map_err(unread)?.path());
+        }
+        paths.retain(|path| path.extension().is_some_and(|ending| ending == "xml"));
+        paths.sort();
+        for path in &paths {
+            let name = path.display().to_string();
+            let bytes = open::read(path).map_err(|err| CommandError::because(format!("cannot read {name}"), err))?;
+            // A record never holds a path of this machine.
+            let short = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let parsed = Database::parse(&short, &String::from_utf8_lossy(&bytes));
+            databases.push(parsed.map_err(|err| CommandError::because("a fingerprint file cannot be used", err))?);
+        }
+        if paths.is_empty() {
+            let hint = "name the folder that holds the `*.xml` themselves, `xml/` of a clone";
+            return Err(CommandError::new(format!("{} holds no databases", folder.display())).hint(hint));
+        }
+    }
+    Ok(databases)
 }
 
 /// `address=IP`.

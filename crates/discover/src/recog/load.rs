@@ -3,6 +3,8 @@
 //! Entities of a document type are never expanded, and a file holds a bounded number of
 //! fingerprints: a pack may come from anybody until its signature is checked.
 
+use std::sync::Arc;
+
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
@@ -52,7 +54,8 @@ pub enum Error {
 }
 
 pub(super) fn parse(file: &str, text: &str) -> Result<Database, Error> {
-    let mut loader = Loader { file, text, database: None, open: Vec::new(), content: String::new() };
+    let mut loader =
+        Loader { file, text, database: None, fingerprints: Vec::new(), open: Vec::new(), content: String::new() };
     let mut reader = Reader::from_str(text);
     reader.config_mut().expand_empty_elements = true;
     loop {
@@ -73,8 +76,10 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Database, Error> {
         return Err(loader.shape(loader.line(text.len() as u64), "the file ends inside an element"));
     }
     match loader.database {
-        Some(mut database) if !database.is_empty() => {
-            database.index = Index::new(database.fingerprints.iter().map(|fingerprint| &fingerprint.expression.needed));
+        Some(mut database) if !loader.fingerprints.is_empty() => {
+            let needed = loader.fingerprints.iter().map(|fingerprint| &fingerprint.expression.needed);
+            database.index = Arc::new(Index::new(needed));
+            database.fingerprints = Arc::new(loader.fingerprints);
             Ok(database)
         }
         _ => Err(Error::Shape { file: file.to_owned(), line: 1, what: "the file holds no fingerprints".to_owned() }),
@@ -84,7 +89,9 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Database, Error> {
 struct Loader<'a> {
     file: &'a str,
     text: &'a str,
+    /// The head of the database, without fingerprints yet.
     database: Option<Database>,
+    fingerprints: Vec<Fingerprint>,
     /// The elements that are open, outermost first.
     open: Vec<Open>,
     /// Text since the last tag.
@@ -140,8 +147,8 @@ impl Loader<'_> {
             // 0.10 is Recog's own default.
             preference: open.get("preference").and_then(|text| text.parse().ok()).unwrap_or(0.10),
             protocol: open.get("protocol").map(str::to_ascii_lowercase).filter(|protocol| !protocol.is_empty()),
-            fingerprints: Vec::new(),
-            index: Index::default(),
+            fingerprints: Arc::default(),
+            index: Arc::default(),
         });
     }
 
@@ -150,13 +157,13 @@ impl Loader<'_> {
         let pattern = open.get("pattern").ok_or_else(|| self.shape(line, "a fingerprint has no `pattern`"))?;
         let expression = Expression::new(pattern, open.get("flags").unwrap_or_default())
             .map_err(|source| Error::Expression { file: self.file.to_owned(), line, source })?;
-        let Some(database) = &mut self.database else {
+        if self.database.is_none() {
             return Err(self.shape(line, "a fingerprint stands outside of `fingerprints`"));
-        };
-        if database.fingerprints.len() == MOST_FINGERPRINTS {
+        }
+        if self.fingerprints.len() == MOST_FINGERPRINTS {
             return Err(self.shape(line, format!("more than {MOST_FINGERPRINTS} fingerprints in one file")));
         }
-        database.fingerprints.push(Fingerprint {
+        self.fingerprints.push(Fingerprint {
             line,
             description: String::new(),
             expression,
@@ -184,8 +191,7 @@ impl Loader<'_> {
         };
         let content = std::mem::take(&mut self.content);
         let inside = self.open.last().is_some_and(|parent| parent.name == "fingerprint");
-        let last = self.database.as_mut().and_then(|database| database.fingerprints.last_mut());
-        let Some(fingerprint) = last.filter(|_| inside) else {
+        let Some(fingerprint) = self.fingerprints.last_mut().filter(|_| inside) else {
             return Ok(());
         };
         match open.name.as_str() {
