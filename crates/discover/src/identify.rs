@@ -89,7 +89,9 @@ fn identity(index: usize, known: &Known<'_>, target: SocketAddr, answer: &Answer
     if told.is_empty() {
         told.extend(recognised.told.first().cloned());
     }
-    let mut cpe = recognised.cpe.clone();
+    // A name whose version is "not applicable" says less than the probes do.
+    let says_more = |cpe: &&String| cpe.split(':').nth(5) != Some("-");
+    let mut cpe: Vec<String> = recognised.cpe.iter().filter(says_more).cloned().collect();
     if cpe.is_empty() {
         let exact = told.iter().find(|told| told.exact).map(|told| told.version.as_str());
         cpe.extend(known.product.cpe.first().and_then(|pattern| with_version(pattern, exact)));
