@@ -41,7 +41,10 @@ pub(super) async fn ask(
     }
     visitor.line = None;
     if questions.jarm && visitor.inside_tls == Some(true) {
-        answer.jarm = jarm::ask(fence, limits, target).await;
+        match jarm::ask(fence, limits, target).await {
+            Some(jarm) => answer.jarm = Some(jarm),
+            None => answer.troubles.push(missing("the fingerprint of its TLS", "it did not answer a hello in time")),
+        }
     }
 }
 

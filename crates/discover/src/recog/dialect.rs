@@ -3,9 +3,11 @@
 //! The two agree on most of their grammar. What differs: `(?m)` lets the dot match a line break, which is `(?s)`
 //! here; an option in the middle of a pattern groups all that follows, alternatives too; `\w`, `\d` and `\s` know
 //! ASCII only, and `[[:alpha:]]` all of Unicode, where here it is the other way about; some escapes; and a letter or
-//! sign that needs no escape may have one.
+//! sign that needs no escape may have one. Where case does not count, two letters are read otherwise than by Ruby: the
+//! long s and the sign of Kelvin are letters of `\w` here, and `[[:upper:]]` holds every letter.
 //! Never judges a pattern: what is wrong with it the engine says.
-//! Source: Ruby `Regexp` documentation; `doc/RE` of Onigmo, with the parts on Ruby's syntax.
+//! Source: Ruby `Regexp` documentation; `doc/RE` of Onigmo, with the parts on Ruby's syntax. `tests/recog.rs` holds it
+//! against Ruby itself.
 
 /// A pattern of Ruby in the dialect of the engine.
 pub(super) fn translate(pattern: &str) -> String {
@@ -142,6 +144,8 @@ impl Translator<'_> {
             '1'..='7' if self.class > 0 => self.number(1, 8, 3),
             '1'..='7' if is_octal(self.rest) => self.number(1, 8, 3),
             'b' if self.class > 0 => self.write(length, r"\x08"),
+            // Before one line break at the end, where others pass over any number of them.
+            'Z' if self.class == 0 => self.write(length, r"(?=\n?\z)"),
             'p' | 'P' => self.property(kind),
             '1'..='9'
             | 'a'
