@@ -6,7 +6,7 @@
 //! steps, and running into it is told and is no match.
 //! Source: Ruby `Regexp` documentation; `lib/recog/fingerprint/regexp_factory.rb` for the flags.
 
-use fancy_regex::{Assertion, Captures, Expr, Regex, RegexBuilder};
+use fancy_regex::{Assertion, Captures, Expr, Regex, RegexOptionsBuilder};
 
 use super::dialect;
 use super::literals::{Needed, needed};
@@ -65,14 +65,14 @@ impl Expression {
         let text = format!("(?m{flags}:{}{end})", dialect::translate(pattern));
         let wrong = |source| ExpressionError::Compile { source: Box::new(source) };
         let tree = Expr::parse_tree(&text).map_err(wrong)?;
-        let regex = RegexBuilder::new(&text)
+        let regex = RegexOptionsBuilder::new()
             // Where a group has a name, Ruby does not count those without.
             .ignore_numbered_groups_when_named_groups_exist(true)
             .oniguruma_mode(repeats_a_repetition(pattern))
             .backtrack_limit(BACKTRACK_LIMIT)
             .delegate_size_limit(SIZE_LIMIT)
             .max_prog_size(PROGRAM_LIMIT)
-            .build()
+            .build(text)
             .map_err(wrong)?;
         Ok(Self { regex, at_line: begins_a_line(&tree.expr), needed: needed(&tree.expr) })
     }

@@ -58,9 +58,13 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Database, Error> {
         Loader { file, text, database: None, fingerprints: Vec::new(), open: Vec::new(), content: String::new() };
     let mut reader = Reader::from_str(text);
     reader.config_mut().expand_empty_elements = true;
+    // Counted on from the element before, since a file has thousands of them.
+    let (mut at, mut counted) = (1, 0);
     loop {
-        let before = reader.buffer_position();
-        let at = loader.line(before);
+        let before = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX).min(text.len());
+        let passed = text.as_bytes().get(counted..before).unwrap_or_default();
+        at += passed.iter().filter(|byte| **byte == b'\n').count();
+        counted = before;
         match reader.read_event() {
             Err(source) => return Err(loader.xml(reader.error_position(), source)),
             Ok(Event::Eof) => break,

@@ -42,13 +42,16 @@ impl Drop for OpenSsl {
 
 /// Looks at one address with probes and databases of the test.
 fn look(at: SocketAddr, probes: &str, databases: &[(String, String)]) -> Outcome {
+    look_within(Limits::default(), at, probes, databases)
+}
+
+fn look_within(limits: Limits, at: SocketAddr, probes: &str, databases: &[(String, String)]) -> Outcome {
     let product: Product = toml::from_str("name = \"Gate\"\nvendor = \"Example\"").unwrap();
     let probes: Probes = toml::from_str(probes).unwrap();
     let recog = recog::load_all(databases).unwrap();
     let known = [Known { pack: "test", product: &product, probes: &probes, recog: &recog }];
     let scope = scope_of(at);
-    let request =
-        Request { scope: &scope, known: &known, imports: &[], limits: Limits::default(), progress: &Unwatched };
+    let request = Request { scope: &scope, known: &known, imports: &[], limits, progress: &Unwatched };
     discover(&request).unwrap()
 }
 
@@ -76,6 +79,30 @@ fn the_digits_of_a_real_openssl_are_those_that_others_count_in_every_run() {
             assert_eq!(outcome.ledger.connections, 11, "one for the certificate, ten for the digits");
         }
     }
+}
+
+#[test]
+fn a_server_that_answers_one_handshake_and_then_no_more_costs_little_and_is_told() {
+    if !are_there(&["/usr/bin/openssl"]) {
+        return;
+    }
+    let openssl = OpenSsl::start(&[]);
+    let (to, visits) = (openssl.at, AtomicUsize::new(0));
+    let server = Server::start(move |mut stream| {
+        if visits.fetch_add(1, Ordering::SeqCst) > 0 {
+            return std::thread::sleep(Duration::from_secs(20));
+        }
+        let mut inner = TcpStream::connect(to).unwrap();
+        let (mut from, mut back) = (inner.try_clone().unwrap(), stream.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut from, &mut back));
+        let _ = std::io::copy(&mut stream, &mut inner);
+    });
+    let probe = "[[probe]]\nid = \"a\"\nover = \"tls\"\nidentifies = [{ jarm = \"^07d\" }]";
+    let start = std::time::Instant::now();
+    let outcome = look_within(impatient(), server.at, probe, &[]);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(shown(&outcome), "host=AnsweredUnknown answer-missing");
+    assert!(outcome.gaps[0].1.why.contains("the fingerprint of its TLS"), "{:?}", outcome.gaps);
 }
 
 /// Whoever takes the same library shows the same: the published list calls every OpenSSL 3.0 by another name.
