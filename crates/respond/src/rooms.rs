@@ -57,7 +57,8 @@ pub(crate) fn discover(
     progress: &dyn Progress,
 ) -> Result<Vec<Fact>, Error> {
     let recog: Result<Vec<_>, _> = packs.iter().map(|pack| load_all(&pack.recog)).collect();
-    let recog = recog.map_err(|source| Error::Recog { source })?;
+    let mut recog = recog.map_err(|source| Error::Recog { source })?;
+    recog.iter_mut().for_each(|own| own.extend(inputs.recog.iter().cloned()));
     let known: Vec<_> = packs
         .iter()
         .zip(&recog)

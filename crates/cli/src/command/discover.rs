@@ -9,6 +9,7 @@ use ::directive::verdict::Exit;
 use ::discover::import::{self, Import};
 use ::discover::recog::{Database, load_all};
 use ::discover::{Known, Limits, Outcome, Request};
+use ::respond::fingerprints;
 use jiff::Timestamp;
 
 use crate::clock::Clock;
@@ -59,7 +60,7 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
     };
     let recog: Result<Vec<_>, _> = packs.iter().map(|pack| load_all(&pack.recog)).collect();
     let mut recog = recog.map_err(|err| CommandError::because("a fingerprint file cannot be used", err))?;
-    let given = databases(args)?;
+    let given = databases(args, &scope)?;
     recog.iter_mut().for_each(|own| own.extend(given.iter().cloned()));
     let known: Vec<_> = packs
         .iter()
@@ -103,29 +104,15 @@ fn imports(args: &Args) -> Result<Vec<Import>, CommandError> {
     args.import.iter().map(read).collect()
 }
 
-/// The databases of the folders that were named, in the order of their names.
-fn databases(args: &Args) -> Result<Vec<Database>, CommandError> {
+/// The databases of the folders that the command and the scope name.
+fn databases(args: &Args, scope: &Scope) -> Result<Vec<Database>, CommandError> {
+    let base = args.scope.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    let named = args.recog.iter().map(|folder| (folder.clone(), folder.display().to_string()));
+    let of_scope = scope.recog.iter().map(|name| (base.join(name), name.clone()));
     let mut databases = Vec::new();
-    for folder in &args.recog {
-        let unread = |err| CommandError::because(format!("cannot read {}", folder.display()), err);
-        let mut paths = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(unread)? {
-            paths.push(entry.map_err(unread)?.path());
-        }
-        paths.retain(|path| path.extension().is_some_and(|ending| ending == "xml"));
-        paths.sort();
-        for path in &paths {
-            let name = path.display().to_string();
-            let bytes = open::read(path).map_err(|err| CommandError::because(format!("cannot read {name}"), err))?;
-            // A record never holds a path of this machine.
-            let short = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            let parsed = Database::parse(&short, &String::from_utf8_lossy(&bytes));
-            databases.push(parsed.map_err(|err| CommandError::because("a fingerprint file cannot be used", err))?);
-        }
-        if paths.is_empty() {
-            let hint = "name the folder that holds the `*.xml` themselves, `xml/` of a clone";
-            return Err(CommandError::new(format!("{} holds no databases", folder.display())).hint(hint));
-        }
+    for (folder, name) in named.chain(of_scope) {
+        let read = fingerprints::read(&folder, &name, &open::read);
+        databases.extend(read.map_err(|err| CommandError::because("the fingerprints cannot be used", err))?);
     }
     Ok(databases)
 }

@@ -52,6 +52,10 @@ fn a_published_database_gives_a_name_to_what_no_pack_knows() {
     let text = run(&["discover", "--pack", "ed-21-03", "--scope", arg(&scope), "--recog", arg(&recog)]);
     let expected = "it is declared as an instance and answers as Example Gate 7.1 (cpe:2.3:a:example:gate:7.1:";
     assert!(stdout(&text).contains(expected), "{}", stdout(&text));
+    let named = std::fs::read_to_string(&scope).unwrap();
+    std::fs::write(&scope, named.replacen("[[", "recog = [\"xml\"]\n[[", 1)).unwrap();
+    let of_scope = run(&["discover", "--pack", "ed-21-03", "--scope", arg(&scope)]);
+    assert!(stdout(&of_scope).contains(expected), "{}", stdout(&of_scope));
     std::fs::write(recog.join("broken.xml"), "<fingerprints").unwrap();
     let broken = run(&["discover", "--pack", "ed-21-03", "--scope", arg(&scope), "--recog", arg(&recog)]);
     assert_eq!(broken.status.code(), Some(2));
