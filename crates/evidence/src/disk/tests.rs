@@ -90,8 +90,7 @@ fn folders_beyond_those_that_may_wait_are_told_and_never_silent() {
 
 #[test]
 fn entries_of_one_folder_beyond_the_limit_are_told() {
-    let mut limits = Limits::default();
-    limits.folder_entries = 7;
+    let limits = Limits { folder_entries: 7, ..Limits::default() };
     let (seen, obstacles) = walk(40, limits);
     assert_eq!((seen, obstacles.len(), obstacles[0].kind), (7, 1, ObstacleKind::TooMany));
     assert_eq!(walk(7, limits).1.len(), 0, "exactly as many as are kept");
