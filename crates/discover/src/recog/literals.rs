@@ -119,13 +119,14 @@ impl Index {
         if text.contains(['\u{17f}', '\u{212a}']) {
             return (0..self.patterns).collect();
         }
-        let mut found = self.always.clone();
-        for hit in self.strings.iter().flat_map(|strings| strings.find_overlapping_iter(text)) {
-            found.extend(self.owners.get(hit.pattern().as_usize()).into_iter().flatten());
+        // A text that repeats one string a thousand times takes no more memory than any other.
+        let mut may_match = vec![false; self.patterns];
+        let hits = self.strings.iter().flat_map(|strings| strings.find_overlapping_iter(text));
+        let owners = hits.filter_map(|hit| self.owners.get(hit.pattern().as_usize())).flatten();
+        for pattern in self.always.iter().chain(owners) {
+            may_match[*pattern] = true;
         }
-        found.sort_unstable();
-        found.dedup();
-        found
+        (0..self.patterns).filter(|pattern| may_match[*pattern]).collect()
     }
 }
 
