@@ -16,22 +16,26 @@ pub(crate) const DEFAULT_CASE: &str = "portcullis-case";
 const LARGEST_INPUT: u64 = 1 << 30;
 
 /// Loads a pack by folder or by id.
+pub(crate) fn pack(name: &str) -> Result<Pack, CommandError> {
+    feed::folder::load(&pack_folder(name)?).map_err(|err| {
+        CommandError::because("the pack cannot be used", err).hint("`portcullis directive lint` checks a pack")
+    })
+}
+
+/// The folder of a pack that is named by it or by its id.
 ///
 /// An id is looked for in the folders of `PORTCULLIS_PACKS`, in `packs/` here, and beside the
 /// program.
-pub(crate) fn pack(name: &str) -> Result<Pack, CommandError> {
+pub(crate) fn pack_folder(name: &str) -> Result<PathBuf, CommandError> {
     let path = Path::new(name);
     let found = if path.is_dir() { Some(path.to_owned()) } else { by_id(name) };
-    let Some(found) = found else {
+    found.ok_or_else(|| {
         let known = packs().iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect::<Vec<_>>();
         let err = CommandError::new(format!("there is no pack {name:?}"));
-        return Err(match known.is_empty() {
+        match known.is_empty() {
             true => err.hint("give the folder of a pack, or set PORTCULLIS_PACKS to the folder that holds packs"),
             false => err.hint(format!("known: {}", known.join(", "))),
-        });
-    };
-    feed::folder::load(&found).map_err(|err| {
-        CommandError::because("the pack cannot be used", err).hint("`portcullis directive lint` checks a pack")
+        }
     })
 }
 

@@ -1,5 +1,8 @@
 //! `directive`: which directives are at hand, and what do they order?
 
+mod fetch;
+mod publish;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -39,6 +42,8 @@ enum What {
         #[arg(value_name = "P")]
         pack: String,
     },
+    Publish(publish::Args),
+    Fetch(fetch::Args),
 }
 
 pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
@@ -46,6 +51,8 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         What::List => list(ui),
         What::Show { pack } => show(ui, &open::pack(pack)?),
         What::Lint { pack } => lint(ui, pack),
+        What::Publish(args) => publish::run(ui, args),
+        What::Fetch(args) => fetch::run(ui, args),
     }
 }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "integration tests that run the program")]
 
 mod bad_input;
+mod directives;
 mod discover;
 mod hunt;
 mod lab;
