@@ -10,14 +10,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use directive::probe::{Neighbour, Over, Place, Probe};
+use directive::probe::{Neighbour, Over, Place, Probe, Probes};
 use directive::product::{Product, Told};
 use directive::record::{Confidence, Witness};
 
 use crate::Known;
 use crate::ask::{Answer, Trouble};
 use crate::cpe::{formatted, is_same_product, with_version};
-use crate::recog::Match;
+use crate::recog::{Database, Match};
 use crate::signs::{identifies, pages};
 
 /// Characters of a page that fingerprints see: the published ones are made for so many.
@@ -133,6 +133,13 @@ fn version(probe: &Probe, target: SocketAddr, answer: &Answer) -> Option<Told> {
             Some(Told { source, version, comment, package: None, exact: sign.exact, fakeable: true, confidence })
         })
     })
+}
+
+/// Whether a database names the product by what an answer holds so far.
+pub(crate) fn is_named(product: &Product, recog: &[Database], answer: &Answer) -> bool {
+    let probes = Probes::default();
+    let known = Known { pack: "", product, probes: &probes, recog };
+    recognise(&known, &str::to_owned, &|matches| texts(matches, answer)).is_product
 }
 
 /// What the databases of a pack say of the strings of an answer.
@@ -263,11 +270,8 @@ fn title(body: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use directive::probe::Probes;
-
     use super::*;
     use crate::ask::{Icon, Page};
-    use crate::recog::Database;
 
     const GATE: &str = r#"
         [[probe]]

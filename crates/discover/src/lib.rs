@@ -165,6 +165,7 @@ fn questions(request: &Request<'_>) -> Result<Questions, Error> {
         further,
         products,
         neighbours,
+        databases: known.map(|known| (known.product.clone(), known.recog.to_vec())).collect(),
         user_agent: user_agent(request.scope),
     })
 }

@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use directive::probe::Probe;
+use directive::product::Product;
 use hyper::Uri;
 use hyper::header::HeaderValue;
 use tokio::net::TcpStream;
@@ -25,7 +26,8 @@ pub(crate) use self::certificate::Certificate;
 pub(crate) use self::icon::Icon;
 use crate::fence::Fence;
 use crate::limits::Limits;
-use crate::signs;
+use crate::recog::Database;
+use crate::{identify, signs};
 
 /// What all packs together want to know.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub(crate) struct Questions {
     pub(crate) jarm: bool,
     /// How products are recognised, and their neighbours.
     pub(crate) products: Vec<Probe>,
+    /// Products with databases of fingerprints that may name them.
+    pub(crate) databases: Vec<(Product, Vec<Database>)>,
     pub(crate) neighbours: Vec<Probe>,
     /// Who asks.
     pub(crate) user_agent: HeaderValue,
@@ -65,6 +69,7 @@ impl Questions {
 
     fn has_product(&self, answer: &Answer) -> bool {
         self.products.iter().any(|probe| signs::identifies(probe, answer))
+            || self.databases.iter().any(|(product, databases)| identify::is_named(product, databases, answer))
     }
 
     fn has_neighbour(&self, answer: &Answer) -> bool {

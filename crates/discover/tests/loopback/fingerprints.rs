@@ -162,6 +162,23 @@ fn an_icon_is_known_by_both_digests_wherever_the_page_says_that_it_lies() {
 }
 
 #[test]
+fn a_version_is_asked_for_where_only_a_fingerprint_names_the_product() {
+    let serve = |mut stream: TcpStream, request: &str| {
+        let body = if request.starts_with("GET /version ") { "v7.1" } else { "<title>Gate</title>" };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        let _ = stream.write_all(format!("{head}{body}").as_bytes());
+    };
+    let server = Server::clear(serve);
+    let database = "<fingerprints matches=\"html_title\"><fingerprint pattern=\"^Gate$\"><description>d</description>\
+                    <param pos=\"0\" name=\"service.product\" value=\"Gate\"/></fingerprint></fingerprints>";
+    let probes = "[[probe]]\nid = \"a\"\nover = \"http\"\npath = \"/\"\n\
+                  [[probe]]\nid = \"b\"\nover = \"http\"\npath = \"/version\"\n\
+                  version = [{ in = \"body\", pattern = 'v(?<version>[0-9.]+)' }]";
+    let outcome = look(server.at, probes, &[("titles.xml".to_owned(), database.to_owned())]);
+    assert_eq!(outcome.instances[0].version.value.as_deref(), Some("7.1"), "{}", shown(&outcome));
+}
+
+#[test]
 fn a_server_that_makes_fingerprints_search_without_end_is_told() {
     let serve = |mut stream: TcpStream, _: &str| {
         let title = "a".repeat(1000) + "b";
