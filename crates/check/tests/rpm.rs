@@ -190,7 +190,7 @@ fn an_instance_of_rpm_is_judged_as_rpm_judges_it_and_nothing_is_vouched_for() {
     eprintln!("agreed with rpm --verify: {} differences", peer(&root).len());
 }
 
-/// The headers of all packages, as `rpmdb --exportdb` writes them: magic, two lengths, entries of sixteen bytes,
+/// The headers of all packages, as `rpmdb --exportdb` writes them: magic, two lengths, entries of sixteen bytes, and
 /// content.
 /// Source: rpm 4.18, `lib/header.c`, `headerWrite`.
 fn headers(root: &Path) -> Vec<Vec<u8>> {

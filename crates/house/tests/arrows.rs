@@ -15,8 +15,8 @@ const ROOMS: &[&str] = &["discover", "check", "mitigate", "update", "report"];
 
 /// Who may use whom.
 fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    let everything = [GROUND, ROOMS, &["case", "remote", "respond", "lab"]].concat();
-    let table: [(&str, Vec<&str>); 17] = [
+    let everything = [GROUND, ROOMS, &["case", "remote", "respond", "lab", "tuf"]].concat();
+    let table: [(&str, Vec<&str>); 18] = [
         ("directive", vec![]),
         // Parsers of hostile disks: they know bytes at offsets and nothing of the product.
         ("image", vec![]),
@@ -24,6 +24,8 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         // Evidence over SSH: the only source with a connection, kept out from under the rooms.
         ("remote", vec!["directive", "image", "evidence"]),
         ("feed", vec!["directive"]),
+        // Signed repositories: it asks servers, so that no room stands on it.
+        ("tuf", vec!["directive"]),
         ("discover", GROUND.to_vec()),
         // Parsers of hostile logs, and engines for rules of others: bytes and events, nothing of files.
         ("logs", vec!["directive"]),

@@ -71,7 +71,8 @@ fn listed(version: u64, bytes: &[u8], is_strict: bool) -> Value {
 impl Repository {
     fn new() -> Self {
         let keys = ["timestamp", "snapshot", "targets"].map(|role| (role, key())).into_iter().collect();
-        let head = |kind: &str| json!({ "_type": kind, "spec_version": "1.0.34", "version": 1, "expires": "2021-05-01T00:00:00Z" });
+        let expires = "2021-05-01T00:00:00Z";
+        let head = |kind: &str| json!({ "_type": kind, "spec_version": "1.0.34", "version": 1, "expires": expires });
         let with = |kind: &str, name: &str, value: Value| {
             let mut role = head(kind);
             role[name] = value;

@@ -1,7 +1,7 @@
 //! Packs: which directives does a repository hold, and which of their files are new here?
 //!
-//! A pack is the files below `packs/<id>/`. All of a pack is fetched before any of it takes the place of what was there,
-//! so that nobody works from half a directive; a pack that is listed no more stays, and is named.
+//! A pack is the files below `packs/<id>/`. All of a pack is fetched before any of it takes the place of what was
+//! there, so that nobody works from half a directive; a pack that is listed no more stays, and is named.
 
 use std::collections::BTreeMap;
 use std::io;

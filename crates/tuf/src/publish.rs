@@ -1,8 +1,8 @@
 //! Publish: how does an authority say which bytes are its own, and that they are current?
 //!
-//! A repository is a folder of files, to be copied to a server or a stick. The root, whose keys lie in a safe, says whose
-//! keys count; the others are signed with keys that are at hand. Everything is judged as a client would judge it before
-//! any of it is written, and the file that makes a state current is written last.
+//! A repository is a folder of files, to be copied to a server or a stick. The root, whose keys lie in a safe, says
+//! whose keys count; the others are signed with keys that are at hand. Everything is judged as a client would judge
+//! it before any of it is written, and the file that makes a state current is written last.
 //! Source: specification 6, "Detailed workflows" of the repository, and 7.
 
 use std::collections::BTreeMap;
@@ -101,7 +101,10 @@ impl Repository {
         let version = last.as_ref().map_or(1, |(version, _)| version + 1);
         let all = roles.root.iter().chain(&roles.online);
         let listed: Map<String, Value> = all.map(|key| (key.id(), key.to_json())).collect();
-        let role = |keys: &[PublicKey], threshold: u64| json!({ "keyids": keys.iter().map(PublicKey::id).collect::<Vec<_>>(), "threshold": threshold });
+        let role = |keys: &[PublicKey], threshold: u64| {
+            let keyids: Vec<String> = keys.iter().map(PublicKey::id).collect();
+            json!({ "keyids": keyids, "threshold": threshold })
+        };
         let online = role(&roles.online, roles.online_threshold);
         let bytes = signed(
             "root",

@@ -10,14 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
-use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, http::StatusCode};
+use x509_parser::pem::Pem;
 
 use crate::error::{Error, Refused};
 
 /// A repository, or one of its two halves: metadata, targets.
 pub trait Source {
-    /// The bytes of a file; `None` if it is not there. `path` has pieces that are encoded already, with slashes between.
+    /// The bytes of a file; `None` if it is not there. `path` has pieces that are encoded already, with slashes
+    /// between.
     ///
     /// # Errors
     ///
@@ -70,7 +72,8 @@ impl Http {
     /// A repository below an address.
     pub fn new(base: &str) -> Self {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = TlsConfig::builder().provider(TlsProvider::Rustls).root_certs(RootCerts::WebPki);
+        let roots = RootCerts::new_with_certs(&system_roots());
+        let tls = TlsConfig::builder().provider(TlsProvider::Rustls).root_certs(roots);
         let tls = tls.unversioned_rustls_crypto_provider(provider).build();
         let config = Agent::config_builder()
             .tls_config(tls)
@@ -84,6 +87,24 @@ impl Http {
             .build();
         Self { agent: config.into(), base: base.trim_end_matches('/').to_owned() }
     }
+}
+
+/// Where distributions keep the certificates of the authorities that this host trusts.
+/// Source: the list of Go's `crypto/x509/root_linux.go`.
+const SYSTEM_ROOTS: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The authorities that this host trusts, those of `SSL_CERT_FILE` if it is set. Without any, no server is believed.
+fn system_roots() -> Vec<Certificate<'static>> {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let places = named.map_or_else(|| SYSTEM_ROOTS.map(PathBuf::from).to_vec(), |named| vec![named]);
+    let bytes = places.iter().find_map(|place| std::fs::read(place).ok()).unwrap_or_default();
+    let pems = Pem::iter_from_buffer(&bytes).filter_map(Result::ok).filter(|pem| pem.label == "CERTIFICATE");
+    pems.map(|pem| Certificate::from_der(&pem.contents).to_owned()).collect()
 }
 
 impl Source for Http {

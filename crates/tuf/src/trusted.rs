@@ -1,8 +1,8 @@
 //! Trusted: what may take the place of what is trusted?
 //!
 //! Pure: bytes and a time in, a judgement out. Each function is one step of the client's workflow, and what it refuses
-//! leaves everything as it was. An older state that is no longer current is kept as far as it guards against a rollback.
-//! Source: specification 5.3 to 5.6.
+//! leaves everything as it was. An older state that is no longer current is kept as far as it guards against a
+//! rollback. Source: specification 5.3 to 5.6.
 
 use std::collections::BTreeMap;
 

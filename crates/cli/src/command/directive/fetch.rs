@@ -15,7 +15,8 @@ use crate::ui::Ui;
 
 /// Bring packs to the state that an authority signed
 ///
-/// Old, held back, mixed and changed packs are refused, whoever sends them. Exits 0 if nothing is new, 1 if something is.
+/// Old, held back, mixed and changed packs are refused, whoever sends them. Exits 0 if nothing is new, 1 if something
+/// is.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Where the repository is: an address, or a folder such as a stick
@@ -74,7 +75,8 @@ fn begin(args: &Args, store: &Path, now: jiff::Timestamp) -> Result<(), CommandE
     }
     let Some(root) = &args.root else {
         return Err(CommandError::new("no root is trusted yet").hint(
-            "give the one that the authority handed to you by a way that nobody else can write to: `--root 1.root.json`",
+            "give the one that the authority handed to you by a way that nobody else can write to: \
+             `--root 1.root.json`",
         ));
     };
     let bytes =
