@@ -115,7 +115,7 @@ fn nginx(servers: &str, ready: SocketAddr) -> Running {
     let folders =
         ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path DIR/{kind}; "));
     let config = format!(
-        "daemon off; pid DIR/pid; error_log DIR/error; worker_processes 1;\nevents {{}}\n\
+        "daemon off; master_process off; pid DIR/pid; error_log DIR/error;\nevents {{}}\n\
          http {{ access_log off; {}\n{servers} }}",
         folders.concat()
     );
@@ -208,13 +208,12 @@ fn debians_softether_is_told_as_what_it_is() {
         eprintln!("skipped: a network of its own needs root");
         return;
     }
-    // Its folders are hidden behind empty ones; it ends with the shell, whatever the shell ends with.
+    // Its folders are hidden behind empty ones, and all that it starts ends with the shell.
     let script = "set -e; ip link set lo up; mkdir -p /run/softether
         for folder in /var/lib/softether /var/log/softether /run/softether; do
             if [ -d $folder ]; then mount -t tmpfs none $folder; fi
         done
-        /usr/bin/vpnserver execsvc >/dev/null 2>&1 & server=$!
-        trap 'kill $server; wait $server || true' EXIT
+        /usr/bin/vpnserver execsvc >/dev/null 2>&1 &
         for try in $(seq 100); do
             if (: < /dev/tcp/127.0.0.1/443) 2>/dev/null; then break; fi
             sleep 0.2
@@ -222,7 +221,7 @@ fn debians_softether_is_told_as_what_it_is() {
         \"$0\" --exact neighbours::debians_softether_is_told_as_what_it_is --nocapture";
     let exe: PathBuf = std::env::current_exe().unwrap();
     let mut shell = Command::new("/usr/bin/unshare");
-    shell.args(["--net", "--mount", "bash", "-c", script]).arg(exe).env(INSIDE, "1");
+    shell.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", script]).arg(exe).env(INSIDE, "1");
     let run = shell.output().unwrap();
     let said = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success() && said.contains("1 passed"), "{said}\n{}", String::from_utf8_lossy(&run.stderr));
