@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod deadline;
+pub mod difference;
 pub mod form;
 pub mod hunting;
 mod instance;

@@ -1,5 +1,6 @@
 //! `directive`: which directives are at hand, and what do they order?
 
+mod diff;
 mod fetch;
 mod publish;
 
@@ -42,6 +43,17 @@ enum What {
         #[arg(value_name = "P")]
         pack: String,
     },
+    /// Show what changed from one state of a pack to another, and which duties that reopens
+    ///
+    /// Exits 0 if nothing changed, 1 if something did.
+    Diff {
+        /// Folder or id of the older pack
+        #[arg(value_name = "A")]
+        before: String,
+        /// Folder or id of the newer pack
+        #[arg(value_name = "B")]
+        after: String,
+    },
     Publish(publish::Args),
     Fetch(fetch::Args),
 }
@@ -51,6 +63,7 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         What::List => list(ui),
         What::Show { pack } => show(ui, &open::pack(pack)?),
         What::Lint { pack } => lint(ui, pack),
+        What::Diff { before, after } => diff::run(ui, before, after),
         What::Publish(args) => publish::run(ui, args),
         What::Fetch(args) => fetch::run(ui, args),
     }

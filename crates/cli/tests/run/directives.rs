@@ -63,6 +63,9 @@ fn changed(place: &Place) -> String {
     let copy = Command::new("cp").args(["-r", arg(&root().join("packs/ed-21-03")), &pack]).status().unwrap();
     assert!(copy.success());
     fs::write(Path::new(&pack).join("SOURCES.md"), "changed by a supplement\n").unwrap();
+    let directive = Path::new(&pack).join("directive.toml");
+    let text = fs::read_to_string(&directive).unwrap();
+    fs::write(directive, text.replacen("2021-04-23T17:00", "2021-04-22T12:00", 1)).unwrap();
     pack
 }
 
@@ -104,6 +107,7 @@ fn packs_come_from_a_stick_and_from_a_server_as_they_were_signed() {
     assert!(output.status.success(), "{}", stderr(&output));
     let output = place.fetch(&address, None);
     assert_eq!((output.status.code(), stdout(&output).contains("changed")), (Some(1), true), "{}", stderr(&output));
+    assert!(stdout(&output).contains("Action 1 is due at another time."), "{}", stdout(&output));
     let mut text = String::new();
     fs::File::open(place.path("here/ed-21-03/SOURCES.md")).unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(text, "changed by a supplement\n");
@@ -170,4 +174,19 @@ fn nothing_is_fetched_without_a_root_that_is_trusted_and_no_key_is_overwritten()
     assert!(stderr(&output).contains("no root is trusted yet"), "{}", stderr(&output));
     let again = run(&["directive", "publish", "key", &place.path("desk")]);
     assert_eq!(again.status.code(), Some(2), "{}", stdout(&again));
+}
+
+#[test]
+fn a_changed_deadline_is_shown_with_what_it_reopens() {
+    let place = Place(tempfile::tempdir().unwrap());
+    let (before, after) = (root().join("packs/ed-21-03"), changed(&place));
+    let output = run(&["directive", "diff", arg(&before), &after]);
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(
+        said.contains("~ SOURCES.md") && said.contains("due by") && said.contains("is due at another time"),
+        "{said}"
+    );
+    let output = run(&["directive", "diff", arg(&before), arg(&before)]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), ""));
 }

@@ -1,13 +1,17 @@
 //! `directive fetch`: which directives does an authority have in force, authentic and current?
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ::directive::difference::{between, duties};
+use ::directive::pack::Files;
 use ::directive::text::escape;
 use ::directive::verdict::Exit;
 use tuf::client::{Client, Limits, init};
 use tuf::packs::{self, News};
 use tuf::source::{Folder, Http, Source};
 
+use super::diff::sentence;
 use crate::clock::Clock;
 use crate::error::CommandError;
 use crate::open;
@@ -44,6 +48,7 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         CommandError::because("nothing more was taken; what was trusted before still is", err)
             .hint("ask the authority by another way before you work from older packs")
     };
+    let before = here(&args.to);
     let client = Client::refresh(metadata.as_ref(), &store, now, Limits::default()).map_err(refused)?;
     let fetched = packs::fetch(&client, targets.as_ref(), &args.to, packs::Limits::default()).map_err(refused)?;
     let mut exit = Exit::Done;
@@ -58,10 +63,23 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
             exit = Exit::Act;
         }
         ui.text(&format!("{:<28}{said}\n", escape(id)));
+        if *news == News::Changed {
+            let after = feed::folder::read(&args.to.join(id), Default::default()).unwrap_or_default();
+            let changes = before.get(id).map(|before| between(before, &after)).unwrap_or_default();
+            duties(&changes).iter().for_each(|duty| ui.text(&format!("  {}\n", sentence(duty))));
+        }
     }
     let count = fetched.values().filter(|news| **news != News::Unlisted).count();
     ui.status(format_args!("{count} packs of {} are current.", escape(&args.repository)));
     Ok(exit)
+}
+
+/// The packs that are here, by their folder. One that cannot be read is none.
+fn here(folder: &Path) -> BTreeMap<String, Files> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let packs = entries.filter(|entry| entry.path().join("directive.toml").is_file());
+    let files = |path: &Path| feed::folder::read(path, Default::default()).unwrap_or_default();
+    packs.map(|entry| (entry.file_name().to_string_lossy().into_owned(), files(&entry.path()))).collect()
 }
 
 /// Trusts the first root, unless one is trusted already.
