@@ -6,6 +6,7 @@
 mod clock;
 mod command;
 mod error;
+mod kept;
 mod open;
 mod progress;
 mod ui;

@@ -176,7 +176,7 @@ impl Inputs {
 
     /// What a hunt has to know of the scope.
     pub(crate) fn context(&self) -> Context {
-        Context { scanners: self.scope.scanners.clone(), geo: self.geo.clone() }
+        Context { scanners: self.scope.scanners.clone(), geo: self.geo.clone(), ..Context::default() }
     }
 
     /// The declared instance of that name.
