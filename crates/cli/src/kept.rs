@@ -1,8 +1,8 @@
 //! Kept: where do compiled rules lie from one run to the next?
 //!
 //! In the user's own cache folder, which nobody else may write to: what lies there is run. A folder or a file of
-//! somebody else, or one that others may write to, is passed over without a word, and the rules are compiled. Nothing is
-//! kept on what is checked: evidence stays as it is.
+//! somebody else, or one that others may write to, is passed over without a word, and the rules are compiled.
+//! Nothing is kept on what is checked: evidence stays as it is.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};

@@ -1,8 +1,8 @@
 //! Kept: which rules were compiled here before, and need not be again?
 //!
-//! Compiling five thousand rules takes longer than to hunt with them in a gigabyte. What was compiled is machine code, so
-//! that it is taken only from whoever keeps it for this very user ([`Cache`]), and only under the digest of the rules, of
-//! the engine and of what is kept itself.
+//! Compiling five thousand rules takes longer than to hunt with them in a gigabyte. What was compiled is machine
+//! code, so that it is taken only from whoever keeps it for this very user ([`Cache`]), and only under the digest
+//! of the rules, of the engine and of what is kept itself.
 
 use std::collections::BTreeMap;
 
