@@ -27,6 +27,7 @@ use geo::Geo;
 use hunt::indicator::{self, Indicators};
 use hunt::literals::{Literals, Words};
 use hunt::sigma;
+pub use hunt::yara::Cache;
 use hunt::yara::{self, Rules};
 use sha2::{Digest as _, Sha256};
 
@@ -83,6 +84,8 @@ pub struct Context {
     pub scanners: Vec<Scanner>,
     /// Where addresses are. With it logs are read, whatever else there is to hunt with.
     pub geo: Option<Arc<Geo>>,
+    /// Where compiled rules are kept from run to run.
+    pub cache: Option<Arc<dyn Cache + Send>>,
 }
 
 /// Where rules and indicators come from.
@@ -140,7 +143,8 @@ impl Hunt {
             return None;
         }
         places.add_common();
-        let (rules, broken) = Rules::compile(&rules, limits.yara);
+        let cache = context.cache.as_deref().map(|cache| cache as &dyn Cache);
+        let (rules, broken) = Rules::compile_with(&rules, limits.yara, cache);
         let (indicators, problems) = Indicators::read(&lists, indicator::Limits::default());
         let (sigma, unread) = sigma::Rules::compile(&events, sigma::Limits::default());
         let broken = broken.into_iter().map(|error| (error.file, error.report));

@@ -4,15 +4,18 @@
 //! witness made here is fakeable; they are weighed against others elsewhere.
 //! Source: facts on evasions, "copies new VERSION file so UI shows new version".
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use directive::pattern::{Pattern, fill};
 use directive::product::{EvidenceWitness, Product, Told};
-use directive::record::{Gap, Witness};
+use directive::record::{Confidence, Gap, Witness};
 use directive::text::Text;
+use directive::version::Scheme;
 use evidence::Source;
 
-use crate::dpkg;
+use crate::database::Database;
+use crate::{dpkg, rpm};
 
 /// Bytes of a version file. Real ones have a few lines.
 const VERSION_BYTES: u64 = 1 << 20;
@@ -20,9 +23,10 @@ const VERSION_BYTES: u64 = 1 << 20;
 /// Asks everything in the evidence that the pack names. What cannot be read is a gap.
 pub(crate) fn witnesses(source: &dyn Source, product: &Product, gaps: &mut Vec<Gap>) -> Vec<Witness> {
     let mut out = Vec::new();
-    for witness in &product.witnesses {
+    for witness in product.witnesses.iter().filter(|witness| may_be_there(source, product, witness)) {
         let told = match witness {
             EvidenceWitness::Dpkg { package } => package_version(source, package),
+            EvidenceWitness::Rpm { package } => rpm_version(source, package),
             EvidenceWitness::File { path, patterns, template } => told_by_file(source, b"", path, patterns, template)
                 .map(|version| Told {
                     source: format!("file {path}"),
@@ -40,29 +44,65 @@ pub(crate) fn witnesses(source: &dyn Source, product: &Product, gaps: &mut Vec<G
     out
 }
 
+/// Whether a witness can be there at all: where a pack names the package of both kinds of distribution, the evidence
+/// has one of them.
+fn may_be_there(source: &dyn Source, product: &Product, witness: &EvidenceWitness) -> bool {
+    let names_both = product.witnesses.iter().any(|other| matches!(other, EvidenceWitness::Dpkg { .. }))
+        && product.witnesses.iter().any(|other| matches!(other, EvidenceWitness::Rpm { .. }));
+    let is_debian = || source.canonical_file(DPKG_STATUS.as_bytes()).is_some();
+    match witness {
+        EvidenceWitness::Rpm { .. } if names_both => rpm::is_there(source),
+        EvidenceWitness::Dpkg { .. } if names_both => is_debian() || !rpm::is_there(source),
+        _ => true,
+    }
+}
+
 /// A gap that does not decide about integrity: the version may be known from elsewhere.
 fn unread(path: &str, why: String) -> Box<Gap> {
     Box::new(Gap { code: "version-unread".into(), path: Some(Text::from(path)), place: None, why, required: false })
 }
 
+/// Where dpkg says what is installed.
+const DPKG_STATUS: &str = "/var/lib/dpkg/status";
+
 fn package_version(source: &dyn Source, name: &str) -> Result<Told, Box<Gap>> {
-    const STATUS: &str = "/var/lib/dpkg/status";
     let packages = dpkg::packages(source, &mut Vec::new())
-        .ok_or_else(|| unread(STATUS, "there is no package database that could be read".into()))?;
+        .ok_or_else(|| unread(DPKG_STATUS, "there is no package database that could be read".into()))?;
     let package = packages
         .into_iter()
         .find(|package| package.name == name)
-        .ok_or_else(|| unread(STATUS, format!("package {name} is not installed by the package database")))?;
+        .ok_or_else(|| unread(DPKG_STATUS, format!("package {name} is not installed by the package database")))?;
+    Ok(told_by_package(source, package.version))
+}
+
+fn rpm_version(source: &dyn Source, name: &str) -> Result<Told, Box<Gap>> {
+    let mut database = Database::default();
+    rpm::read_database(source, false, &mut database);
+    let place = "/var/lib/rpm";
+    let packages =
+        database.rpms.ok_or_else(|| unread(place, "there is no database of rpm that could be read".into()))?;
+    // Several kernels may be installed at once; of anything else the newest is the one that counts.
+    let package = packages
+        .into_iter()
+        .filter(|package| package.name == name)
+        .max_by(|a, b| Scheme::Rpm.compare(&a.version, &b.version).unwrap_or(Ordering::Equal))
+        .ok_or_else(|| unread(place, format!("package {name} is not installed by the database of rpm")))?;
+    Ok(told_by_package(source, package.version))
+}
+
+/// What the package database says, of the distribution that the instance says it is.
+fn told_by_package(source: &dyn Source, version: String) -> Told {
     let release = source.read_small(b"/etc/os-release", VERSION_BYTES).ok().flatten().unwrap_or_default();
     let distribution = os_id(&String::from_utf8_lossy(&release)).unwrap_or_default();
-    Ok(Told {
+    Told {
         source: "package-database".into(),
-        version: upstream(&package.version).to_owned(),
-        package: Some((distribution, package.version)),
+        version: upstream(&version).to_owned(),
+        package: Some((distribution, version)),
         exact: true,
         fakeable: true,
+        confidence: Confidence::High,
         ..Told::default()
-    })
+    }
 }
 
 /// The upstream part of a package version: without epoch and revision.

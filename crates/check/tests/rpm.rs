@@ -98,11 +98,20 @@ fn check(root: &Path) -> Outcome {
 }
 
 fn run(root: &Path, manifests: &[Manifest<check::Operator>], baseline: Baseline) -> Outcome {
+    run_of(None, root, manifests, baseline)
+}
+
+fn run_of(
+    product: Option<&directive::product::Product>,
+    root: &Path,
+    manifests: &[Manifest<check::Operator>],
+    baseline: Baseline,
+) -> Outcome {
     integrity(&Request {
         source: &evidence::Folder::open(root).unwrap(),
         manifests,
         baseline,
-        product: None,
+        product,
         clause: None,
         previous: &[],
         previous_coverage: None,
@@ -369,4 +378,28 @@ fn a_database_of_rpm_that_is_damaged_is_a_gap_in_every_form() {
         let said = gap(file, content);
         assert!(said.starts_with("manifest-damaged") && said.contains(why), "{said}");
     }
+}
+
+#[test]
+fn the_package_decides_whether_a_backported_fix_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(root) = installed(dir.path()) else { return };
+    fs::write(root.join("etc/os-release"), "ID=\"rhel\"\nVERSION_ID=\"9\"\n").unwrap();
+    // The pack names the package of either kind of distribution; this one has rpm.
+    let witness = |fixed: &str| {
+        let product = format!(
+            "name = \"Tiny\"\nvendor = \"Example\"\n[[affected]]\nbefore = \"2.0\"\n[[backport]]\n\
+             distribution = \"rhel\"\nrelease = \"9\"\nupstream = \"1.0\"\npackage = \"tiny\"\nscheme = \"rpm\"\n\
+             fixed = \"{fixed}\"\n[[witness]]\nsource = \"dpkg\"\npackage = \"tiny\"\n[[witness]]\nsource = \"rpm\"\n\
+             package = \"tiny\"\n"
+        );
+        let outcome = run_of(Some(&toml::from_str(&product).unwrap()), &root, &[], Baseline::None);
+        assert!(outcome.gaps.iter().all(|gap| gap.code != "version-unread"), "{:?}", outcome.gaps);
+        let [witness] = &outcome.witnesses[..] else { panic!("{:?}", outcome.witnesses) };
+        assert_eq!((witness.value.as_str(), witness.source.as_str()), ("1.0-1", "package-database"));
+        assert_eq!(witness.confidence, directive::record::Confidence::High);
+        witness.status
+    };
+    assert_eq!(witness("1.0-1"), directive::record::Status::Fixed);
+    assert_eq!(witness("1.0-1.el9_4.1"), directive::record::Status::Affected);
 }

@@ -7,6 +7,7 @@ mod clock;
 mod command;
 mod engine;
 mod error;
+mod kept;
 mod open;
 mod progress;
 mod ui;

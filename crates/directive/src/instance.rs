@@ -28,6 +28,9 @@ pub struct Instance {
     /// Why it may be a decoy: something that answers as the product does and is none. It is counted all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decoy: Vec<String>,
+    /// What it runs, as CPE 2.3 names: from the fingerprints that recognise it, or the product's own with the version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cpe: Vec<String>,
     /// What the scope states of it, for the report: `hardware-model`, `public-fqdn`, ...
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, String>,
@@ -134,6 +137,22 @@ pub struct Witness {
     pub status: Status,
     /// Whether somebody who controls the instance can make it say what he likes.
     pub fakeable: bool,
+    /// How much it is worth while nobody fakes it.
+    #[serde(default)]
+    pub confidence: Confidence,
     /// Why the status is what it is.
     pub why: String,
+}
+
+/// How much a witness is worth while nobody fakes it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confidence {
+    /// A hint: other versions or products may show the same.
+    Low,
+    /// Said by the product, in a place that is made for it.
+    #[default]
+    Medium,
+    /// Said by the database in which the system itself keeps what is installed.
+    High,
 }

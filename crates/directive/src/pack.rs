@@ -15,7 +15,7 @@ use toml::Spanned;
 use crate::action::{Action, Directive, Does, Each};
 use crate::form::{Demand, Field, Form, Origin};
 use crate::hunting::Hunting;
-use crate::probe::{Over, Probes, Sign};
+use crate::probe::{self, Neighbours, Probes};
 use crate::problem::{Problem, Problems};
 use crate::product::Product;
 use crate::record::{PackRef, hex};
@@ -35,6 +35,8 @@ pub struct Pack {
     pub probes: Probes,
     /// Recog fingerprints: file name and XML.
     pub recog: Vec<(String, String)>,
+    /// Examples of fingerprints that lie in files of their own.
+    pub examples: Files,
     /// What it looks for beyond manifests.
     pub hunting: Hunting,
     /// What the authority wants to be told.
@@ -68,11 +70,17 @@ impl Pack {
         let (Some(directive), Some(product), Some(form), Some(probes)) = (directive, product, form, probes) else {
             return Err(Problems(problems));
         };
-        check_probes(place, &probes, &mut problems);
+        let neighbours_file = "fingerprints/neighbours.toml";
+        let neighbours = optional::<Neighbours>(place, files, neighbours_file, &mut problems).unwrap_or_default();
+        let probes = Probes { neighbours: neighbours.neighbours, ..probes };
+        problems.extend(probe::check(&format!("{place}/fingerprints/probes.toml"), &probes.probes));
+        let of_neighbours = probes.neighbours.iter().flat_map(|neighbour| &neighbour.probes);
+        problems.extend(probe::check(&format!("{place}/{neighbours_file}"), of_neighbours));
         let zone = References { place, files, problems: &mut problems }.check(&directive, &form);
         match zone {
             Some(zone) if problems.is_empty() => {
-                Ok(Self { directive, product, probes, recog, hunting, form, zone, digest: digest(files) })
+                let examples = examples(files);
+                Ok(Self { directive, product, probes, recog, examples, hunting, form, zone, digest: digest(files) })
             }
             _ => Err(Problems(problems)),
         }
@@ -188,6 +196,13 @@ fn recog(place: &str, files: &Files, problems: &mut Vec<Problem>) -> Vec<(String
         .collect()
 }
 
+/// What lies in folders below `fingerprints/`: they are called like the database that names their files.
+fn examples(files: &Files) -> Files {
+    let is_example = |name: &str| name.strip_prefix("fingerprints/").is_some_and(|name| name.contains('/'));
+    let own = files.iter().filter(|(name, _)| is_example(name) && !name.ends_with(".xml"));
+    own.map(|(name, bytes)| (name.clone(), bytes.clone())).collect()
+}
+
 /// Rules and tables of `hunt/`. What would not be run is refused: a pack must not count on it.
 fn hunting(place: &str, files: &Files, problems: &mut Vec<Problem>) -> Hunting {
     let tables = ["hunt", "tamper", "logs", "accounts", "verdict", "meaning"].map(|name| format!("hunt/{name}.toml"));
@@ -229,26 +244,6 @@ fn check_logs(place: &str, hunting: &Hunting, problems: &mut Vec<Problem>) {
             let problem =
                 Problem::whole(&format!("{place}/hunt/tamper.toml"), format!("{row:?} is about the log {log:?}"));
             problems.push(problem.hint("hunt/logs.toml has no log of that id"));
-        }
-    }
-}
-
-/// Refuses probes that ask for nothing, or that would recognise everything.
-fn check_probes(place: &str, probes: &Probes, problems: &mut Vec<Problem>) {
-    let file = format!("{place}/fingerprints/probes.toml");
-    let mut ids = BTreeSet::new();
-    for probe in &probes.probes {
-        let mut wrong = |what: &str, hint: &str| {
-            problems.push(Problem::whole(&file, format!("the probe {:?} {what}", probe.id)).hint(hint));
-        };
-        if !ids.insert(&probe.id) {
-            wrong("is there twice", "an id must be unique in the pack");
-        }
-        if probe.over == Over::Http && !probe.path.starts_with('/') {
-            wrong("asks for no path", "a path begins with a slash");
-        }
-        if probe.identifies.iter().any(Sign::is_empty) {
-            wrong("has a sign that every answer shows", "name a status, header, body or banner");
         }
     }
 }

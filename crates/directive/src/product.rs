@@ -6,6 +6,7 @@
 //! Source: ED 21-03 action 3; the advisories that each pack's `SOURCES.md` names.
 
 mod integrity;
+mod weigh;
 
 use std::cmp::Ordering;
 
@@ -13,7 +14,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::pattern::Pattern;
-use crate::record::{Status, Version, Witness};
+use crate::record::{Confidence, Status, Witness};
 use crate::text::escape;
 use crate::version::Scheme;
 pub use integrity::{Fingerprint, Integrity, MetadataRule, Octal, SignatureScheme, SignedManifest};
@@ -110,6 +111,9 @@ pub struct Backport {
     pub fixed: Option<String>,
     /// How a banner names the package revision: a pattern with a group `revision`.
     pub comment: Option<Pattern>,
+    /// How the distribution counts its packages.
+    #[serde(default = "Scheme::debian")]
+    pub scheme: Scheme,
 }
 
 /// Where a version can be read in evidence. Files of the instance are always fakeable.
@@ -118,6 +122,11 @@ pub struct Backport {
 pub enum EvidenceWitness {
     /// The dpkg database in the evidence.
     Dpkg {
+        /// The package whose version counts.
+        package: String,
+    },
+    /// The rpm database in the evidence.
+    Rpm {
         /// The package whose version counts.
         package: String,
     },
@@ -147,6 +156,8 @@ pub struct Told {
     pub exact: bool,
     /// Whether somebody who controls the instance can make it say what he likes.
     pub fakeable: bool,
+    /// How much it is worth while nobody fakes it.
+    pub confidence: Confidence,
 }
 
 impl Product {
@@ -167,6 +178,7 @@ impl Product {
             exact: told.exact,
             status,
             fakeable: told.fakeable,
+            confidence: told.confidence,
             why,
         }
     }
@@ -247,7 +259,7 @@ impl Backport {
         let Some(fixed) = &self.fixed else {
             return (Status::Fixed, format!("{where_} was never affected"));
         };
-        match Scheme::Debian.compare(version, fixed) {
+        match self.scheme.compare(version, fixed) {
             Some(Ordering::Less) => (Status::Affected, format!("{where_} is fixed from {} {fixed}", self.package)),
             Some(_) => (Status::Fixed, format!("{where_} is fixed from {} {fixed}", self.package)),
             None => (Status::Unknown, format!("{} is not a package version", escape(version))),
@@ -263,62 +275,15 @@ impl Backport {
             None => String::new(),
         };
         let version = format!("{epoch}{}-{revision}", self.upstream);
-        Scheme::Debian.accepts(&version).then_some(version)
+        self.scheme.accepts(&version).then_some(version)
     }
-}
-
-impl Version {
-    /// Weighs what the witnesses say.
-    ///
-    /// The worst decided status counts. A witness that cannot be faked from the instance names the
-    /// value before one that can; among equals the first.
-    pub fn from_witnesses(witnesses: Vec<Witness>) -> Self {
-        let decided = |wanted| witnesses.iter().any(|witness| witness.status == wanted);
-        let status = match (decided(Status::Affected), decided(Status::Fixed)) {
-            (true, _) => Status::Affected,
-            (false, true) => Status::Fixed,
-            (false, false) => Status::Unknown,
-        };
-        let value = witnesses
-            .iter()
-            .min_by_key(|witness| (witness.package.is_none(), !witness.exact, witness.fakeable))
-            .map(|witness| witness.package.clone().unwrap_or_else(|| witness.upstream.clone()));
-        Self { value, status, witnesses }
-    }
-
-    /// The first two witnesses that cannot both be right, if there are such.
-    pub fn disagreement(&self) -> Option<(&Witness, &Witness)> {
-        let pairs =
-            self.witnesses.iter().enumerate().flat_map(|(n, a)| self.witnesses[n + 1..].iter().map(move |b| (a, b)));
-        pairs.into_iter().find(|(a, b)| !agree(a, b))
-    }
-}
-
-/// Whether two witnesses can both be right.
-fn agree(a: &Witness, b: &Witness) -> bool {
-    if let (Some(a), Some(b)) = (&a.package, &b.package) {
-        return Scheme::Debian.compare(a, b).is_none_or(|order| order == Ordering::Equal);
-    }
-    match (a.exact, b.exact) {
-        (true, true) => Scheme::Segments.compare(&a.upstream, &b.upstream).is_none_or(|order| order == Ordering::Equal),
-        (false, true) => begins(&b.upstream, &a.upstream),
-        (true, false) => begins(&a.upstream, &b.upstream),
-        (false, false) => begins(&a.upstream, &b.upstream) || begins(&b.upstream, &a.upstream),
-    }
-}
-
-/// Whether `whole` begins with `beginning` and goes on, if it does, with something that is not
-/// a digit.
-fn begins(whole: &str, beginning: &str) -> bool {
-    let (whole, beginning) = (whole.to_ascii_lowercase(), beginning.to_ascii_lowercase());
-    whole.strip_prefix(&beginning).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn appliance() -> Product {
+    pub(crate) fn appliance() -> Product {
         toml::from_str(
             r#"
             name = "Example Gateway"
@@ -338,7 +303,7 @@ mod tests {
         .unwrap()
     }
 
-    fn openssh() -> Product {
+    pub(crate) fn openssh() -> Product {
         toml::from_str(
             r#"
             name = "OpenSSH"
@@ -353,20 +318,27 @@ mod tests {
             package = "openssh-server"
             fixed = "1:9.2p1-2+deb12u3"
             comment = '^Debian-(?<revision>\S+)$'
+            [[backport]]
+            distribution = "rhel"
+            release = "9"
+            upstream = "8.7p1"
+            package = "openssh-server"
+            scheme = "rpm"
+            fixed = "8.7p1-38.el9_4.1"
             "#,
         )
         .unwrap()
     }
 
-    fn told(version: &str) -> Told {
+    pub(crate) fn told(version: &str) -> Told {
         Told { source: "test".into(), version: version.into(), exact: true, fakeable: true, ..Told::default() }
     }
 
-    fn banner(version: &str, comment: &str) -> Told {
+    pub(crate) fn banner(version: &str, comment: &str) -> Told {
         Told { comment: Some(comment.into()), ..told(version) }
     }
 
-    fn package(upstream: &str, version: &str) -> Told {
+    pub(crate) fn package(upstream: &str, version: &str) -> Told {
         Told { package: Some(("debian".into(), version.into())), ..told(upstream) }
     }
 
@@ -410,32 +382,14 @@ mod tests {
         check(&openssh(), &package("8.4p1", "1:8.4p1-5"), Status::Fixed);
     }
 
-    #[track_caller]
-    fn disagree(product: &Product, a: Told, b: Told, expected: bool) {
-        let version = Version::from_witnesses(vec![product.witness(&a), product.witness(&b)]);
-        assert_eq!(version.disagreement().is_some(), expected, "{version:?}");
-    }
-
     #[test]
-    fn an_old_daemon_that_still_runs_disagrees_with_the_new_package() {
-        disagree(&openssh(), banner("9.2p1", "Debian-2+deb12u2"), package("9.2p1", "1:9.2p1-2+deb12u10"), true);
-        disagree(&openssh(), banner("9.2p1", "Debian-2+deb12u10"), package("9.2p1", "1:9.2p1-2+deb12u10"), false);
-        disagree(&openssh(), told("9.2p1"), package("9.2p1", "1:9.2p1-2+deb12u10"), false);
-    }
-
-    #[test]
-    fn the_beginning_of_a_version_agrees_with_the_whole() {
-        let beginning = Told { exact: false, ..told("9.1R11") };
-        disagree(&appliance(), beginning.clone(), told("9.1R11.4"), false);
-        disagree(&appliance(), beginning.clone(), told("9.1R110"), true);
-        disagree(&appliance(), beginning, told("9.1R12"), true);
-    }
-
-    #[test]
-    fn the_worst_witness_decides_the_status() {
-        let version =
-            Version::from_witnesses(vec![appliance().witness(&told("9.1R12")), appliance().witness(&told("9.1R10"))]);
-        assert_eq!(version.status, Status::Affected);
+    fn a_package_of_rpm_is_held_against_the_fix_of_its_own_distribution() {
+        let rpm = |version: &str| Told { package: Some(("rhel".into(), version.into())), ..told("8.7p1") };
+        check(&openssh(), &rpm("8.7p1-38.el9"), Status::Affected);
+        check(&openssh(), &rpm("8.7p1-38.el9_4.1"), Status::Fixed);
+        check(&openssh(), &rpm("8.7p1-38.el9_4.10"), Status::Fixed);
+        // The banner of that distribution does not name its package: nobody is called vulnerable by it.
+        check(&openssh(), &told("8.7p1"), Status::Unknown);
     }
 
     #[test]

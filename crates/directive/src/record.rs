@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-pub use crate::instance::{Instance, InstanceState, Owner, Status, Version, Witness};
+pub use crate::instance::{Confidence, Instance, InstanceState, Owner, Status, Version, Witness};
 pub use crate::ledger::{Difference, Ledger, Merge, ThirdParty, UdpCount, Way};
 use crate::text::Text;
 pub use crate::times::Times;

@@ -52,6 +52,8 @@ pub struct Scope {
     pub instances: Vec<Declared>,
     /// Files in which other tools say what they know, relative to the scope file.
     pub imports: Vec<String>,
+    /// Folders of fingerprints beside those of the packs, relative to the scope file.
+    pub recog: Vec<String>,
 }
 
 /// An instance that the operator knows.
@@ -206,6 +208,7 @@ impl Scope {
             geo: raw.geo,
             instances,
             imports: raw.import,
+            recog: raw.recog,
         })
     }
 
@@ -225,6 +228,7 @@ impl Scope {
             geo: None,
             instances: Vec::new(),
             imports: Vec::new(),
+            recog: Vec::new(),
         }
     }
 

@@ -154,6 +154,11 @@ impl Known {
         }
         mine.owner = other.owner.clone();
         mine.has_evidence |= other.has_evidence;
+        for cpe in &other.cpe {
+            if !mine.cpe.contains(cpe) {
+                mine.cpe.push(cpe.clone());
+            }
+        }
         mine.facts.extend(other.facts.iter().map(|(name, value)| (name.clone(), value.clone())));
         let mut witnesses = std::mem::take(&mut mine.version.witnesses);
         witnesses.retain(|old| !other.version.witnesses.iter().any(|new| new.source == old.source));

@@ -1,13 +1,16 @@
 //! Version: which of two version strings is the newer one, in the product's own way of counting?
 //!
-//! Vendors count as they like: `9.1R11.4`, `22.7R2.5`, `9.2p1`, `1:9.2p1-2+deb12u3`. Two schemes
-//! serve all of them so far; which one holds is said in the pack. CVE records are no help: they
-//! label such strings `semver`.
-//! Source: facts on CVE v5 data; Debian Policy section 5.6.12 (through the `debversion` crate).
+//! Vendors count as they like: `9.1R11.4`, `22.7R2.5`, `9.16(4)57`, `9.2p1`, `1:9.2p1-2+deb12u3`,
+//! `8.7p1-38.el9_4.1`. Three schemes serve all of them so far; which one holds is said in the pack.
+//! CVE records are no help: they label such strings `semver`.
+//! Source: facts on CVE v5 data; Debian Policy section 5.6.12 (through the `debversion` crate); rpm,
+//! `rpmvercmp` as its own tests describe it, and `rpm-version(7)`.
 
 use std::cmp::Ordering;
 
 use serde::Deserialize;
+
+mod rpm;
 
 /// How a product counts its versions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -19,9 +22,16 @@ pub enum Scheme {
     Segments,
     /// Debian and Ubuntu packages: epoch, upstream version, revision.
     Debian,
+    /// Packages of rpm: epoch, version, release. Where one of two has no release, releases are not compared.
+    Rpm,
 }
 
 impl Scheme {
+    /// What a distribution counts by that does not say it.
+    pub(crate) fn debian() -> Self {
+        Self::Debian
+    }
+
     /// Compares two versions; `None` if one of them is not a version in this scheme.
     pub fn compare(self, a: &str, b: &str) -> Option<Ordering> {
         match self {
@@ -31,6 +41,7 @@ impl Scheme {
                 let b: debversion::Version = b.parse().ok()?;
                 Some(a.cmp(&b))
             }
+            Self::Rpm => Some(rpm::compare(&rpm::split(a)?, &rpm::split(b)?)),
         }
     }
 
@@ -114,6 +125,34 @@ mod tests {
     }
 
     #[test]
+    fn an_asa_counts_interims_behind_brackets() {
+        older(Scheme::Segments, "9.8(4) < 9.16(1) < 9.16(4) < 9.16(4)5 < 9.16(4)57 < 9.16(10)");
+    }
+
+    #[test]
+    fn other_neighbours_count_in_segments_too() {
+        older(Scheme::Segments, "12.1-65.25 < 13.0-47.24 < 13.1-4.43 < 13.1-49.15");
+        older(Scheme::Segments, "10.0.9 < 10.1.0-h2 < 10.1.14 < 11.0.2");
+        older(Scheme::Segments, "15.1.2176.2 < 15.1.2176.12 < 15.1.2242.8 < 15.2.221.12");
+        older(Scheme::Segments, "2019.4HF5 < 2020.2.1HF1 < 2020.2.1HF2 < 2020.2.6");
+    }
+
+    #[test]
+    fn packages_of_rpm_count_as_rpm_does() {
+        older(Scheme::Rpm, "8.7p1-8.el9 < 8.7p1-38.el9 < 8.7p1-38.el9_4.1 < 8.7p1-38.el9_4.10 < 1:8.0p1-1");
+        older(Scheme::Rpm, "1.0~rc1 < 1.0~rc2 < 1.0 < 1.0^git1 < 1.0^git2 < 1.0.1 < 1.1");
+        older(Scheme::Rpm, "2.0a < 2.0.1 < 2.0.02 < 2.0.10");
+        older(Scheme::Rpm, "5.5p1 < 5.5p2 < 5.5p10 < 5.6");
+        let equal = |a, b| assert_eq!(Scheme::Rpm.compare(a, b), Some(Ordering::Equal), "{a} {b}");
+        equal("1.0", "0:1.0");
+        equal("2_0", "2.0");
+        equal("1.05", "1.5");
+        // Without a release, any release of that version is meant.
+        equal("8.7p1", "8.7p1-38.el9");
+        assert!(!Scheme::Rpm.accepts("not a version"));
+    }
+
+    #[test]
     fn letter_case_does_not_make_a_version_newer() {
         assert_eq!(Scheme::Segments.compare("9.1r11.4", "9.1R11.4"), Some(Ordering::Equal));
     }
@@ -133,7 +172,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn comparing_never_panics(a: String, b: String) {
-            for scheme in [Scheme::Segments, Scheme::Debian] {
+            for scheme in [Scheme::Segments, Scheme::Debian, Scheme::Rpm] {
                 let _ = scheme.compare(&a, &b);
             }
         }

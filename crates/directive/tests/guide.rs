@@ -21,7 +21,8 @@ fn example(guide: &str, heading: &str) -> String {
 fn the_example_pack_of_the_guide_can_be_worked_from() {
     let guide = guide("docs/packs.md");
     let mut files = Files::new();
-    for name in ["directive.toml", "product.toml", "fingerprints/probes.toml", "report.toml"] {
+    let of_fingerprints = ["fingerprints/probes.toml", "fingerprints/neighbours.toml"];
+    for name in ["directive.toml", "product.toml", "report.toml"].into_iter().chain(of_fingerprints) {
         files.insert(name.to_owned(), example(&guide, &format!("\n## {name}\n")).into_bytes());
     }
     let of_hunting = self::guide("docs/hunting.md");
@@ -37,7 +38,7 @@ fn the_example_pack_of_the_guide_can_be_worked_from() {
     report.extend_from_slice(b"\n[[column]]\nid = \"9\"\nlabel = \"9)\"\nfrom = [\"why.2\"]\n");
     files.insert("SOURCES.md".to_owned(), Vec::new());
     let pack = Pack::parse("guide", &files).unwrap_or_else(|problems| panic!("{problems}"));
-    assert_eq!(pack.directive.actions.len(), 3);
+    assert_eq!((pack.directive.actions.len(), pack.probes.neighbours.len()), (3, 1));
     let hunting = &pack.hunting;
     assert_eq!((hunting.yara.len(), hunting.sigma.len(), hunting.indicators.len()), (1, 1, 1));
     assert_eq!((hunting.tamper.files.len(), hunting.tamper.misplaced.len()), (1, 1));

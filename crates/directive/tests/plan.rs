@@ -197,6 +197,7 @@ fn instance(words: &[&str]) -> Instance {
         exact: true,
         status,
         fakeable: true,
+        confidence: directive::record::Confidence::default(),
         why: String::new(),
     };
     Instance {

@@ -68,6 +68,7 @@ fn instance() -> Instance {
         exact: true,
         status: Status::Affected,
         fakeable: true,
+        confidence: Confidence::default(),
         why: "in the affected range".into(),
     };
     Instance {
@@ -79,6 +80,7 @@ fn instance() -> Instance {
         owner: Owner::ThirdParty { commercial: true, name: "Example Hosting".into() },
         has_evidence: true,
         decoy: vec!["it gives its version for a path that does not exist".into()],
+        cpe: vec!["cpe:2.3:a:pulsesecure:pulse_connect_secure:9.1r10:*:*:*:*:*:*:*".into()],
         facts: BTreeMap::from([("hardware-model".into(), "PSA5000".into())]),
     }
 }

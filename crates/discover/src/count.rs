@@ -94,7 +94,14 @@ impl Count {
             let merge = Merge { addresses: addresses.clone(), reasons: group.reasons.iter().map(escape).collect() };
             self.merges.push((name.clone(), merge));
         }
+        let mut cpe: Vec<String> = Vec::new();
+        for name in same.iter().flat_map(|(_, identity)| &identity.cpe) {
+            if !cpe.contains(name) {
+                cpe.push(name.clone());
+            }
+        }
         self.instances.push(Instance {
+            cpe,
             product,
             decoy: suspicions.into_iter().map(|(_, why)| why).collect(),
             version: Version::from_witnesses(witnesses),
@@ -217,7 +224,6 @@ mod tests {
 
     use super::*;
     use crate::ask::Trouble;
-    use crate::marks::Marks;
 
     const SCOPE: &str = r#"
         organisation = "Example Agency"
@@ -254,9 +260,8 @@ mod tests {
     }
 
     fn state(letter: char) -> State<Reading> {
-        let identity = |known| Identity { known, witnesses: Vec::new() };
-        let answered =
-            |identities, troubles| State::Answered(Reading { identities, troubles, marks: Marks::default() });
+        let identity = |known| Identity { known, ..Identity::default() };
+        let answered = |identities, troubles| State::Answered(Reading { identities, troubles, ..Reading::default() });
         match letter {
             'a' => answered(vec![identity(0)], vec![]),
             'b' => answered(vec![identity(1)], vec![]),

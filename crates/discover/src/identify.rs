@@ -1,27 +1,36 @@
 //! Identify: is what answered the product, and which version does it claim?
 //!
 //! A pack's probes decide, and its Recog databases: one sign is enough to identify, all parts of
-//! that sign must hold. Everything an instance says about its version can be faked by whoever
+//! that sign must hold. What is not the product is named, where somebody knows it: a neighbour is told as what it is
+//! and never counted as the product. Everything an instance says about its version can be faked by whoever
 //! controls it, and is marked so.
 //! Never calls an address the product because it answers at all. Source: incident facts on version
 //! evidence; ED 21-03 action 1.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use directive::probe::{Over, Place, Probe, Sign};
+use directive::probe::{Neighbour, Over, Place, Probe, Probes};
 use directive::product::{Product, Told};
-use directive::record::Witness;
+use directive::record::{Confidence, Witness};
 
 use crate::Known;
-use crate::ask::{Answer, Page, Trouble};
+use crate::ask::{Answer, Trouble};
+use crate::cpe::{formatted, is_same_product, with_version};
 use crate::marks::Marks;
-use crate::recog::Match;
+use crate::recog::{Database, Match};
+use crate::signs::{identifies, pages, said};
+
+/// Characters of a page that fingerprints see: the published ones are made for so many.
+const BODY: usize = 4096;
 
 /// What one address turned out to be.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Reading {
     /// By the packs that recognise it, in their order; usually none or one.
     pub(crate) identities: Vec<Identity>,
+    /// What else it answers as, each once.
+    pub(crate) others: Vec<Other>,
     /// What could not be heard.
     pub(crate) troubles: Vec<Trouble>,
     /// What another address of the same instance would show too.
@@ -29,133 +38,216 @@ pub(crate) struct Reading {
 }
 
 /// One pack recognises an address as its product.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Identity {
     /// Which of the known products.
     pub(crate) known: usize,
     /// What it says about its version.
     pub(crate) witnesses: Vec<Witness>,
+    /// What that is called in CPE 2.3.
+    pub(crate) cpe: Vec<String>,
+}
+
+/// A product that nobody looks for, by a sign of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Other {
+    /// `Citrix NetScaler Gateway`.
+    pub(crate) name: String,
+    /// What shows it: `neighbour netscaler-root`, `recog http_header.server`.
+    pub(crate) sign: String,
+    /// Its name in CPE 2.3, where one is known.
+    pub(crate) cpe: Option<String>,
 }
 
 /// Condenses an answer. The pages are dropped here: they are large.
 pub(crate) fn read(known: &[Known<'_>], target: SocketAddr, answer: Answer) -> Reading {
-    let identities = known.iter().enumerate().filter_map(|(index, known)| {
-        let told = identify(known, target, &answer)?;
-        Some(Identity { known: index, witnesses: told.iter().map(|told| known.product.witness(told)).collect() })
-    });
-    Reading { identities: identities.collect(), marks: Marks::of(&answer), troubles: answer.troubles }
+    let marks = Marks::of(&answer);
+    let mut reading = Reading { troubles: answer.troubles.clone(), marks, ..Reading::default() };
+    for (index, known) in known.iter().enumerate() {
+        let recognised =
+            recognise(known, &|matches| format!("recog {matches} {target}"), &|matches| texts(matches, &answer));
+        let signed = known.probes.probes.iter().any(|probe| identifies(probe, &answer));
+        if signed || recognised.is_product {
+            reading.identities.push(identity(index, known, target, &answer, &recognised));
+        }
+        for trouble in recognised.exhausted.into_iter().map(|which| Trouble::Exhausted { which }) {
+            if !reading.troubles.contains(&trouble) {
+                reading.troubles.push(trouble);
+            }
+        }
+        // What a front end says of itself is no other product where the product was recognised.
+        let seems = if reading.identities.is_empty() { recognised.others } else { Vec::new() };
+        let neighbours = known.probes.neighbours.iter().filter_map(|neighbour| neighbour_in(neighbour, &answer));
+        for other in neighbours.chain(seems) {
+            if !reading.others.iter().any(|seen| seen.name == other.name) {
+                reading.others.push(other);
+            }
+        }
+    }
+    reading.others.retain(|other| !known.iter().any(|known| is_product(other, known.product)));
+    reading
 }
 
-/// What an answer tells about the version, or `None` if it is not the product's.
-fn identify(known: &Known<'_>, target: SocketAddr, answer: &Answer) -> Option<Vec<Told>> {
-    let probes = &known.probes.probes;
-    let signed = probes.iter().any(|probe| {
-        let pages = answer.pages.iter().filter(|page| probe.over == Over::Http && page.path == probe.path);
-        let banner = said(probe.over, answer);
-        probe.identifies.iter().any(|sign| {
-            pages.clone().any(|page| page_shows(sign, page)) || banner.is_some_and(|banner| banner_shows(sign, banner))
-        })
-    });
-    let recognised =
-        recognise(known, &|matches| format!("recog {matches} {target}"), &|matches| texts(matches, answer));
-    if !signed && recognised.is_empty() {
-        return None;
-    }
-    let mut told: Vec<Told> = probes.iter().filter_map(|probe| version(probe, target, answer)).collect();
+fn identity(index: usize, known: &Known<'_>, target: SocketAddr, answer: &Answer, recognised: &Recognised) -> Identity {
+    let mut told: Vec<Told> = known.probes.probes.iter().filter_map(|probe| version(probe, target, answer)).collect();
     if told.is_empty() {
-        told.extend(recognised.into_iter().flatten().take(1));
+        told.extend(recognised.told.first().cloned());
     }
-    Some(told)
-}
-
-/// What was said in words: an SSH banner, or the answer to a handshake over UDP.
-fn said(over: Over, answer: &Answer) -> Option<&str> {
-    match over {
-        Over::Http => None,
-        Over::Ssh => answer.banner.as_deref(),
-        _ => answer.spoken.as_ref().filter(|spoken| spoken.over == over).map(|spoken| spoken.text.as_str()),
+    // A name whose version is "not applicable" says less than the probes do.
+    let says_more = |cpe: &&String| cpe.split(':').nth(5) != Some("-");
+    let mut cpe: Vec<String> = recognised.cpe.iter().filter(says_more).cloned().collect();
+    if cpe.is_empty() {
+        let exact = told.iter().find(|told| told.exact).map(|told| told.version.as_str());
+        cpe.extend(known.product.cpe.first().and_then(|pattern| with_version(pattern, exact)));
     }
+    Identity { known: index, witnesses: told.iter().map(|told| known.product.witness(told)).collect(), cpe }
 }
 
-fn page_shows(sign: &Sign, page: &Page) -> bool {
-    let header = |name: &String| page.header(name).any(|value| sign.matches.as_ref().is_none_or(|m| m.is_match(value)));
-    let says_something = sign.status.is_some() || sign.header.is_some() || sign.body.is_some();
-    says_something
-        && sign.banner.is_none()
-        && sign.status.is_none_or(|status| status == page.status)
-        && sign.header.as_ref().is_none_or(header)
-        && sign.body.as_ref().is_none_or(|pattern| pattern.is_match(&page.body))
+/// Whether another product is one that is looked for, under this or another name.
+fn is_product(other: &Other, product: &Product) -> bool {
+    let same = |cpe: &String| product.cpe.iter().any(|own| is_same_product(own, cpe));
+    other.name.eq_ignore_ascii_case(&product.name) || other.cpe.as_ref().is_some_and(same)
 }
 
-fn banner_shows(sign: &Sign, banner: &str) -> bool {
-    let only_banner = sign.status.is_none() && sign.header.is_none() && sign.body.is_none();
-    only_banner && sign.banner.as_ref().is_some_and(|pattern| pattern.is_match(banner))
+fn neighbour_in(neighbour: &Neighbour, answer: &Answer) -> Option<Other> {
+    let probe = neighbour.probes.iter().find(|probe| identifies(probe, answer))?;
+    let named = neighbour.name.starts_with(&neighbour.vendor);
+    let name = if named { neighbour.name.clone() } else { format!("{} {}", neighbour.vendor, neighbour.name) };
+    let cpe = neighbour.cpe.first().and_then(|cpe| formatted(cpe));
+    Some(Other { name, sign: format!("neighbour {}", probe.id), cpe })
 }
 
 /// The first version that a probe's answer holds.
 fn version(probe: &Probe, target: SocketAddr, answer: &Answer) -> Option<Told> {
-    let over_http = probe.over == Over::Http;
     let source = match probe.over {
-        Over::Http => format!("http {target} {}", probe.path),
         Over::Ssh => format!("ssh-banner {target}"),
-        _ => format!("udp {target}"),
+        Over::Ike | Over::Openvpn | Over::Dtls => format!("udp {target}"),
+        Over::Http | Over::Pages | Over::Tls => format!("http {target} {}", probe.path),
     };
     probe.version.iter().find_map(|sign| {
-        let pages = answer.pages.iter().filter(|page| over_http && page.path == probe.path);
+        let pages = pages(probe, answer);
         let texts: Vec<&str> = match &sign.place {
             Place::Body => pages.map(|page| page.body.as_str()).collect(),
             Place::Header(name) => pages.flat_map(|page| page.header(name)).collect(),
-            Place::Banner => said(probe.over, answer).into_iter().collect(),
+            Place::Banner => said(probe, answer).into_iter().collect(),
         };
         texts.into_iter().find_map(|text| {
             let version = sign.pattern.fill(text, &sign.template)?;
             let groups = sign.pattern.captures(text)?;
             let comment = groups.name("comment").map(|group| group.as_str().to_owned());
-            Some(Told { source: source.clone(), version, comment, package: None, exact: sign.exact, fakeable: true })
+            let confidence = sign.confidence;
+            let source = source.trim_end().to_owned();
+            Some(Told { source, version, comment, package: None, exact: sign.exact, fakeable: true, confidence })
         })
     })
 }
 
-/// Every Recog match that names the product, with the version in it. `texts` gives the strings of a kind, `source`
-/// what a witness calls them.
+/// Whether a database names the product by what an answer holds so far.
+pub(crate) fn is_named(product: &Product, recog: &[Database], answer: &Answer) -> bool {
+    let probes = Probes::default();
+    let known = Known { pack: "", product, probes: &probes, recog };
+    recognise(&known, &str::to_owned, &|matches| texts(matches, answer)).is_product
+}
+
+/// What the databases of a pack say of the strings of an answer.
+#[derive(Debug, Default)]
+pub(crate) struct Recognised {
+    /// Whether a match names the product.
+    pub(crate) is_product: bool,
+    /// The versions in those that do.
+    pub(crate) told: Vec<Told>,
+    /// Names in CPE 2.3 in those that do.
+    pub(crate) cpe: Vec<String>,
+    /// What the others name.
+    others: Vec<Other>,
+    /// Fingerprints that gave up: file and line.
+    exhausted: Vec<String>,
+}
+
+/// Holds strings against the databases of a pack. `texts` gives the strings of a kind, `source` what a witness calls
+/// them.
 pub(crate) fn recognise(
     known: &Known<'_>,
     source: &dyn Fn(&str) -> String,
     texts: &dyn Fn(&str) -> Vec<String>,
-) -> Vec<Option<Told>> {
+) -> Recognised {
     let mut databases: Vec<_> = known.recog.iter().collect();
     databases.sort_by(|a, b| b.preference.total_cmp(&a.preference));
-    let mut found = Vec::new();
+    let mut out = Recognised::default();
     for database in databases {
         for text in texts(&database.matches) {
-            let Some(matched) = database.recognise(&text) else { continue };
+            let recognition = database.recognise(&text);
+            out.exhausted.extend(recognition.exhausted.iter().map(|line| format!("{}:{line}", database.file)));
+            let Some(matched) = recognition.found else { continue };
             if names(&matched, known.product) {
-                let version = matched.facts.get("service.version");
-                found.push(version.map(|version| Told {
-                    source: source(&database.matches),
-                    version: version.clone(),
-                    exact: true,
-                    fakeable: true,
-                    ..Told::default()
-                }));
+                out.add(&matched, known.product, source(&database.matches));
+            } else {
+                out.others.extend(other(&matched, &database.matches));
             }
         }
     }
-    found
+    out
+}
+
+impl Recognised {
+    /// Adds a match that names the product.
+    fn add(&mut self, matched: &Match, product: &Product, source: String) {
+        self.is_product = true;
+        let certainty = matched.facts.get("service.certainty").and_then(|text| text.parse::<f32>().ok());
+        // Below even odds it is a hint; Recog's own default is higher.
+        let confidence =
+            if certainty.is_some_and(|certainty| certainty < 0.5) { Confidence::Low } else { Confidence::Medium };
+        if let Some(version) = matched.facts.get("service.version") {
+            let version = version.clone();
+            self.told.push(Told { source, version, exact: true, fakeable: true, confidence, ..Told::default() });
+        }
+        let own = cpes(matched).filter(|cpe| product.cpe.iter().any(|own| is_same_product(own, cpe)));
+        for cpe in own.filter_map(|cpe| formatted(cpe)) {
+            if !self.cpe.contains(&cpe) {
+                self.cpe.push(cpe);
+            }
+        }
+    }
+}
+
+/// What a match names, if it names anything.
+fn other(matched: &Match, kind: &str) -> Option<Other> {
+    let fact = |name: &str| matched.facts.get(name);
+    let kinds = ["service", "hw", "os"].into_iter();
+    let (of, product) = kinds.filter_map(|of| Some((of, fact(&format!("{of}.product"))?))).next()?;
+    let vendor = fact(&format!("{of}.vendor")).filter(|vendor| !product.starts_with(vendor.as_str()));
+    let version = fact(&format!("{of}.version"));
+    let words = [vendor, Some(product), version].into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
+    let cpe = cpes(matched).next().and_then(|cpe| formatted(cpe));
+    Some(Other { name: words.join(" "), sign: format!("recog {kind}"), cpe })
+}
+
+fn cpes(matched: &Match) -> impl Iterator<Item = &String> {
+    ["service.cpe23", "hw.cpe23", "os.cpe23"].into_iter().filter_map(|fact| matched.facts.get(fact))
 }
 
 /// The strings of an answer that a Recog database is about.
 fn texts(matches: &str, answer: &Answer) -> Vec<String> {
-    let header =
-        |name: &str| answer.pages.iter().flat_map(|page| page.header(name)).map(str::to_owned).collect::<Vec<_>>();
+    let pages = &answer.pages;
+    if let Some(name) = matches.strip_prefix("http_header.") {
+        let name = match name {
+            "cookie" => "set-cookie",
+            "wwwauth" => "www-authenticate",
+            name => name,
+        };
+        // The same header comes with every page.
+        let values = pages.iter().flat_map(|page| page.header(name)).map(|value| (value, ()));
+        return values.collect::<BTreeMap<_, _>>().into_keys().map(str::to_owned).collect();
+    }
     match matches {
         "ssh.banner" => answer.banner.iter().cloned().collect(),
-        "html_title" => answer.pages.iter().filter_map(|page| title(&page.body)).collect(),
-        "http_header.server" => header("server"),
-        "http_header.cookie" => header("set-cookie"),
-        "http_header.wwwauth" => header("www-authenticate"),
+        "html_title" => pages.iter().filter_map(|page| title(&page.body)).collect(),
+        "html_body" => pages.iter().map(|page| page.body.chars().take(BODY).collect()).collect(),
         "x509.subject" => answer.certificate.iter().map(|certificate| certificate.subject.clone()).collect(),
         "x509.issuer" => answer.certificate.iter().map(|certificate| certificate.issuer.clone()).collect(),
+        "favicon.md5" => answer.icons.iter().map(|icon| icon.md5.clone()).collect(),
+        "favicon.mmh3" => answer.icons.iter().map(|icon| icon.mmh3.to_string()).collect(),
+        "tls.jarm" => answer.jarm.iter().cloned().collect(),
         _ => Vec::new(),
     }
 }
@@ -165,21 +257,12 @@ fn names(matched: &Match, product: &Product) -> bool {
     let named = ["service.product", "os.product", "hw.product"].iter();
     let by_name =
         named.filter_map(|fact| matched.facts.get(*fact)).any(|name| name.eq_ignore_ascii_case(&product.name));
-    let cpe = ["service.cpe23", "os.cpe23", "hw.cpe23"].iter().filter_map(|fact| matched.facts.get(*fact));
-    by_name || cpe.into_iter().any(|cpe| names_product(cpe, product))
+    by_name || cpes(matched).any(|cpe| names_product(cpe, product))
 }
 
 /// Whether a CPE is of the product, whatever its version.
 pub(crate) fn names_product(cpe: &str, product: &Product) -> bool {
-    vendor_and_product(cpe)
-        .is_some_and(|found| product.cpe.iter().filter_map(|cpe| vendor_and_product(cpe)).any(|wanted| wanted == found))
-}
-
-/// From `cpe:/a:openbsd:openssh:9.2p1` (as Recog writes) or `cpe:2.3:a:openbsd:openssh:...`.
-fn vendor_and_product(cpe: &str) -> Option<(&str, &str)> {
-    let mut parts = cpe.strip_prefix("cpe:/").or_else(|| cpe.strip_prefix("cpe:2.3:"))?.split(':');
-    parts.next()?;
-    Some((parts.next()?, parts.next()?))
+    product.cpe.iter().any(|own| is_same_product(own, cpe))
 }
 
 /// The first 1,024 characters of a page's title, white space folded.
@@ -194,10 +277,8 @@ fn title(body: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use directive::probe::Probes;
-
     use super::*;
-    use crate::recog::Database;
+    use crate::ask::{Icon, Page};
 
     const GATE: &str = r#"
         [[probe]]
@@ -218,15 +299,34 @@ mod tests {
         <param pos="0" name="service.cpe23" value="cpe:/a:example:gate:{service.version}"/>
         </fingerprint></fingerprints>"#;
 
-    /// What an answer amounts to: versions, `yes` without one, `no`.
-    #[track_caller]
-    fn check(answer: Answer, expected: &str) {
+    const ICONS: &str = r#"<fingerprints matches="favicon.mmh3"><fingerprint pattern="^-?7$">
+        <description>d</description>
+        <param pos="0" name="hw.vendor" value="Other"/><param pos="0" name="hw.product" value="Tower"/>
+        <param pos="0" name="hw.cpe23" value="cpe:/h:other:tower:-"/></fingerprint></fingerprints>"#;
+
+    const NEIGHBOURS: &str = r#"
+        [[neighbour]]
+        name = "Wall"
+        vendor = "Other"
+        cpe = ["cpe:2.3:a:other:wall:*:*:*:*:*:*:*:*"]
+        probe = [{ id = "wall", over = "pages", identifies = [{ header = "server", matches = "^Wall" }] }]
+    "#;
+
+    /// What an answer amounts to under a pack.
+    fn reading(answer: Answer) -> Reading {
         let product: Product =
             toml::from_str("name = \"Gate\"\nvendor = \"Example\"\ncpe = [\"cpe:2.3:a:example:gate:*\"]").unwrap();
-        let probes: Probes = toml::from_str(GATE).unwrap();
-        let recog = [Database::parse("title.xml", RECOG).unwrap()];
+        let mut probes: Probes = toml::from_str(GATE).unwrap();
+        probes.neighbours = toml::from_str::<directive::probe::Neighbours>(NEIGHBOURS).unwrap().neighbours;
+        let recog = [Database::parse("title.xml", RECOG).unwrap(), Database::parse("icon.xml", ICONS).unwrap()];
         let known = [Known { pack: "p", product: &product, probes: &probes, recog: &recog }];
-        let reading = read(&known, "192.0.2.1:443".parse().unwrap(), answer);
+        read(&known, "192.0.2.1:443".parse().unwrap(), answer)
+    }
+
+    /// Versions, `yes` without one, `no`.
+    #[track_caller]
+    fn check(answer: Answer, expected: &str) {
+        let reading = reading(answer);
         let witness = |w: &Witness| format!("{} from {}{}", w.value, w.source, if w.exact { "" } else { ", inexact" });
         let shown = match reading.identities.first() {
             None => "no".to_owned(),
@@ -280,6 +380,36 @@ mod tests {
             "7.1 from recog html_title 192.0.2.1:443",
         );
         check(page(200, ("a", "b"), "<title>Portal</title>"), "no");
+    }
+
+    #[test]
+    fn an_identity_has_a_name_in_cpe() {
+        let cpe = |answer| reading(answer).identities.remove(0).cpe;
+        let with = |version: &str| vec![format!("cpe:2.3:a:example:gate:{version}:*:*:*:*:*:*:*")];
+        assert_eq!(cpe(page(200, ("a", "b"), "<title>Portal 7.1</title>")), with("7.1"));
+        assert_eq!(cpe(banner("Gate_9.2p1 Debian-2")), with("9.2p1"));
+        // A version of which only the beginning is known is none.
+        assert_eq!(cpe(page(200, ("server", "gate"), "v9.1")), with("*"));
+    }
+
+    #[test]
+    fn a_neighbour_is_told_and_never_counted() {
+        let found = reading(page(200, ("server", "Wall/2"), "<title>Wall</title>"));
+        assert!(found.identities.is_empty());
+        let cpe = Some("cpe:2.3:a:other:wall:*:*:*:*:*:*:*:*".to_owned());
+        assert_eq!(found.others, [Other { name: "Other Wall".into(), sign: "neighbour wall".into(), cpe }]);
+        // In front of the product it is told beside it.
+        let both = reading(page(200, ("server", "Wall/2"), "<title>Gate</title>"));
+        assert_eq!((both.identities.len(), both.others.len()), (1, 1));
+    }
+
+    #[test]
+    fn what_a_fingerprint_names_and_nobody_looks_for_is_told() {
+        let icons = vec![Icon { md5: String::new(), mmh3: 7 }];
+        let found = reading(Answer { icons, ..Answer::default() });
+        assert!(found.identities.is_empty());
+        let cpe = Some("cpe:2.3:h:other:tower:-:*:*:*:*:*:*:*".to_owned());
+        assert_eq!(found.others, [Other { name: "Other Tower".into(), sign: "recog favicon.mmh3".into(), cpe }]);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 mod ask;
 mod cluster;
 mod count;
+mod cpe;
 mod decoy;
 mod fence;
 mod first;
@@ -20,22 +21,24 @@ pub mod import;
 mod limits;
 mod marks;
 mod merge;
+mod others;
 mod patience;
 pub mod recog;
+mod signs;
 mod sweep;
 mod udp;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
-use directive::probe::{Over, Probes};
+use directive::probe::{Over, Probe, Probes};
 use directive::product::Product;
 use directive::progress::Progress;
-use directive::record::{Gap, Instance, Ledger, Merge, Way};
+use directive::record::{Finding, Gap, Instance, Ledger, Merge, Way};
 use directive::scope::{OWN_AGENT, Scope};
 use hyper::Uri;
 use hyper::header::HeaderValue;
@@ -104,6 +107,8 @@ pub struct Outcome {
     pub instances: Vec<Instance>,
     /// What became of every address.
     pub ledger: Ledger,
+    /// What answered as another product, with the instance's name where it has one.
+    pub findings: Vec<(Option<String>, Finding)>,
     /// What could not be seen, with the instance's name where it has one.
     pub gaps: Vec<(Option<String>, Gap)>,
     /// Which addresses were counted as one instance, by its name, and why.
@@ -171,7 +176,13 @@ pub fn discover(request: &Request<'_>) -> Result<Outcome, Error> {
     ledger.count(&instances);
     let unseen = request.known.iter().filter(|known| known.product.silent_by_design);
     ledger.unseen = unseen.map(|known| known.product.name.clone()).collect();
-    Ok(Outcome { instances, ledger, gaps, merges })
+    let mut findings = others::findings(request.scope, &targets, &states);
+    // What was counted as another address of an instance is told of that instance.
+    for (name, merge) in &merges {
+        let of = |own: &&mut Option<String>| own.as_ref().is_some_and(|own| merge.addresses.contains(own));
+        findings.iter_mut().map(|(own, _)| own).filter(of).for_each(|own| *own = Some(name.clone()));
+    }
+    Ok(Outcome { instances, ledger, findings, gaps, merges })
 }
 
 fn runtime() -> Result<Runtime, Error> {
@@ -236,32 +247,59 @@ pub fn hear(bytes: &[u8]) {
 /// What all packs together ask, each path once.
 fn questions(request: &Request<'_>) -> Result<Questions, Error> {
     let mut seen = BTreeSet::new();
+    let known = request.known.iter();
+    let products = known.clone().flat_map(|known| known.probes.probes.iter().map(move |probe| (known.pack, probe)));
+    let neighbours = known.clone().flat_map(|known| {
+        let probes = known.probes.neighbours.iter().flat_map(|neighbour| &neighbour.probes);
+        probes.map(move |probe| (known.pack, probe))
+    });
+    // What tells a version only is asked where the product is; a probe that tells nothing itself asks for fingerprints.
+    let tells_only_a_version = |probe: &Probe| probe.identifies.is_empty() && !probe.version.is_empty();
+    let (later, first): (Vec<_>, Vec<_>) = products.clone().partition(|(_, probe)| tells_only_a_version(probe));
+    let asked = paths(first.into_iter(), &mut seen)?;
+    let versions = paths(later.into_iter(), &mut seen)?;
+    let further = paths(neighbours.clone(), &mut seen)?;
+    let products: Vec<Probe> = products.map(|(_, probe)| probe.clone()).collect();
+    let neighbours: Vec<Probe> = neighbours.map(|(_, probe)| probe.clone()).collect();
+    let has_database = |kind: &str| known.clone().flat_map(|known| known.recog).any(|db| db.matches.starts_with(kind));
+    let signs = || products.iter().chain(&neighbours).flat_map(|probe| &probe.identifies);
+    let with_version = products.iter().filter(|probe| probe.over == Over::Http && !probe.version.is_empty());
+    let controls = with_version.filter_map(|probe| Some((probe.path.clone(), made_up(&probe.path)?))).collect();
+    Ok(Questions {
+        controls,
+        // A neighbour that speaks first is heard when it does; nobody waits for it.
+        ssh: products.iter().any(|probe| probe.over == Over::Ssh),
+        tls: products.iter().any(|probe| probe.over == Over::Tls) || has_database("x509."),
+        icon: has_database("favicon.") || signs().any(|sign| sign.icon.is_some()),
+        jarm: has_database("tls.jarm") || signs().any(|sign| sign.jarm.is_some()),
+        paths: asked,
+        versions,
+        further,
+        products,
+        neighbours,
+        databases: known.map(|known| (known.product.clone(), known.recog.to_vec())).collect(),
+        user_agent: user_agent(request.scope),
+    })
+}
+
+/// The paths of probes over HTTP that nobody asked for before.
+fn paths<'p>(
+    probes: impl Iterator<Item = (&'p str, &'p Probe)>,
+    seen: &mut BTreeSet<String>,
+) -> Result<Vec<Uri>, Error> {
     let mut paths = Vec::new();
-    let mut controls = BTreeMap::new();
-    let mut ssh = false;
-    for known in request.known {
-        for probe in &known.probes.probes {
-            ssh |= probe.over == Over::Ssh;
-            if probe.over != Over::Http {
-                continue;
-            }
-            let path = Some(&probe.path).filter(|path| path.starts_with('/')).and_then(|path| path.parse::<Uri>().ok());
-            let path = path.filter(|uri| uri.to_string() == probe.path).ok_or_else(|| Error::Path {
-                pack: known.pack.to_owned(),
-                probe: probe.id.clone(),
-                path: probe.path.clone(),
-            })?;
-            if !probe.version.is_empty()
-                && let Some(control) = made_up(&probe.path)
-            {
-                controls.insert(probe.path.clone(), control);
-            }
-            if seen.insert(probe.path.clone()) {
-                paths.push(path);
-            }
+    for (pack, probe) in probes.filter(|(_, probe)| probe.over == Over::Http) {
+        let path = Some(&probe.path).filter(|path| path.starts_with('/')).and_then(|path| path.parse::<Uri>().ok());
+        let path = path.filter(|uri| uri.to_string() == probe.path).ok_or_else(|| Error::Path {
+            pack: pack.to_owned(),
+            probe: probe.id.clone(),
+            path: probe.path.clone(),
+        })?;
+        if seen.insert(probe.path.clone()) {
+            paths.push(path);
         }
     }
-    Ok(Questions { ssh, paths, controls, user_agent: user_agent(request.scope) })
+    Ok(paths)
 }
 
 /// A path beside this one that nobody has: another name of the same kind in the same folder.

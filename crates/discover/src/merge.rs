@@ -265,6 +265,7 @@ mod tests {
             package: None,
             exact: true,
             status: Default::default(),
+            confidence: Default::default(),
             fakeable: true,
             why: String::new(),
         };
@@ -273,8 +274,8 @@ mod tests {
             Some(key) => marks.host_key = Some(key.to_owned()),
             None => marks.certificate_key = Some(words[1].to_owned()),
         }
-        let identities = vec![Identity { known: 0, witnesses: vec![witness] }];
-        State::Answered(Reading { identities, troubles: vec![], marks })
+        let identities = vec![Identity { known: 0, witnesses: vec![witness], ..Identity::default() }];
+        State::Answered(Reading { identities, marks, ..Reading::default() })
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! (`first.rs`), only what answered it is connected to.
 //! Serves ED 21-03 action 1 (enumerate all instances). Speed: bounded by the scope's rate.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -186,8 +186,7 @@ impl Sweep {
         let Some((real, control)) = real else { return false };
         let (patience, tries) = (self.limits.connect, self.limits.persistence);
         let Ok(stream) = self.fence.connect_again(target, patience, tries).await else { return false };
-        let questions =
-            Questions { ssh: false, paths: vec![control.clone()], controls: BTreeMap::new(), ..self.questions.clone() };
+        let questions = self.questions.only(control.clone());
         let second = ask(&self.fence, &self.limits, &questions, target, stream).await;
         second.pages.iter().any(|page| page.status == 200 && page.body == real.body)
     }

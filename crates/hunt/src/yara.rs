@@ -4,18 +4,22 @@
 //! names, never as paths: `include` reaches only other files of the same set, since a rule must not be able
 //! to read the analyst's disk. A rule that does not compile is reported with file, line and caret, and all
 //! others still run. Rules that were compiled elsewhere are never loaded: whoever wrote those bytes could run
-//! code here.
+//! code here; what this user compiled here before is (`kept.rs`).
 //! Source: YARA-X, "Differences from YARA"; externals as public rule sets expect them (Loki, THOR).
 //! Speed: `bench/hunt.sh`. One scanner a thread, kept from file to file, as its authors advise.
 
 mod include;
+mod kept;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use directive::record::Severity;
 use directive::text::Text;
+use serde::{Deserialize, Serialize};
 use yara_x::{Compiler, MetaValue, SourceCode};
+
+pub use kept::Cache;
 
 /// Variables that public rule sets expect, with what a scan of bytes without a name sets.
 const EXTERNALS: [&str; 6] = ["filename", "filepath", "extension", "filetype", "owner", "md5"];
@@ -51,7 +55,7 @@ pub struct Rules {
 }
 
 /// What is wrong with a rule or a file of rules. The others run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleError {
     /// The file.
     pub file: String,
@@ -65,6 +69,27 @@ impl Rules {
     ///
     /// Time grows with the rules: about one second of one core for 1,500.
     pub fn compile(files: &BTreeMap<String, Vec<u8>>, limits: Limits) -> (Self, Vec<RuleError>) {
+        Self::compile_with(files, limits, None)
+    }
+
+    /// The same, unless the very rules were compiled before and are kept.
+    pub fn compile_with(
+        files: &BTreeMap<String, Vec<u8>>,
+        limits: Limits,
+        cache: Option<&dyn Cache>,
+    ) -> (Self, Vec<RuleError>) {
+        let name = kept::name(files, &limits);
+        let known = cache.and_then(|cache| cache.get(&name)).and_then(|bytes| kept::read(&bytes));
+        let (rules, errors) = known.unwrap_or_else(|| {
+            let (rules, errors) = Self::compile_fresh(files, limits);
+            cache.into_iter().for_each(|cache| kept::write(cache, &name, &rules, &errors));
+            (rules, errors)
+        });
+        let count = rules.iter().len();
+        (Self { rules, limits, count }, errors)
+    }
+
+    fn compile_fresh(files: &BTreeMap<String, Vec<u8>>, limits: Limits) -> (yara_x::Rules, Vec<RuleError>) {
         let mut compiler = Compiler::new();
         // Rule sets of fifteen years have expressions that newer syntax is stricter about.
         compiler.relaxed_re_syntax(true).enable_includes(false).max_warnings(0).colorize_errors(false);
@@ -88,9 +113,7 @@ impl Rules {
             let report = format!("{} more rules do not compile", all - errors.len());
             errors.push(RuleError { file: String::new(), report });
         }
-        let rules = compiler.build();
-        let count = rules.iter().len();
-        (Self { rules, limits, count }, errors)
+        (compiler.build(), errors)
     }
 
     /// How many rules run.

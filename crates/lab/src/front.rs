@@ -2,8 +2,9 @@
 //!
 //! Three HTTPS servers on loopback that answer like the product's sign-in page, in our own words.
 //! They keep nothing, accept no password and stop when the lab is dropped.
-//! Source: published fingerprints of the product: page title, cookie `DSSignInURL`, and
-//! `/dana-na/nc/nc_gina_ver.txt` with `ProductVersion`.
+//! Source: published fingerprints of the product: page title, cookie `DSSignInURL`,
+//! `/dana-na/nc/nc_gina_ver.txt` with `ProductVersion`, and `/dana-cached/hc/HostCheckerInstaller.osx` with a property
+//! list before the installer.
 
 use std::convert::Infallible;
 use std::io;
@@ -144,6 +145,7 @@ fn answer(request: &Request<Incoming>, build: &str) -> Response<Full<Bytes>> {
     let (status, kind, body) = match request.uri().path() {
         "/dana-na/auth/url_default/welcome.cgi" => (StatusCode::OK, "text/html; charset=utf-8", PAGE.to_owned()),
         "/dana-na/nc/nc_gina_ver.txt" => (StatusCode::OK, "text/plain", gina(build)),
+        "/dana-cached/hc/HostCheckerInstaller.osx" => (StatusCode::OK, "application/octet-stream", installer(build)),
         _ => (StatusCode::NOT_FOUND, "text/html; charset=utf-8", "<title>Not found</title>\n".to_owned()),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
@@ -159,6 +161,11 @@ fn answer(request: &Request<Incoming>, build: &str) -> Response<Full<Bytes>> {
 /// The version file that installers read.
 pub(crate) fn gina(build: &str) -> String {
     format!("<PARAM NAME=\"ProductVersion\" VALUE=\"{build}\">\n")
+}
+
+/// The beginning of the installer of the macOS client.
+fn installer(build: &str) -> String {
+    format!("<plist version=\"1.0\"><dict><key>version</key><string>{build}</string></dict></plist>\n")
 }
 
 const PAGE: &str = "<!doctype html>\n<html lang=\"en\">\n\

@@ -86,6 +86,7 @@ struct WitnessView<'a> {
     status: &'static str,
     why: &'a str,
     fakeable: bool,
+    hint: bool,
 }
 
 struct FindingView {
@@ -223,6 +224,7 @@ fn witness(witness: &directive::record::Witness) -> WitnessView<'_> {
         status: words::status(witness.status),
         why: &witness.why,
         fakeable: witness.fakeable,
+        hint: witness.confidence == directive::record::Confidence::Low,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use directive::record::{Finding, Gap};
+use directive::record::{Confidence, Finding, Gap};
 use directive::text::escape;
 use textwrap::Options;
 
@@ -136,7 +136,8 @@ impl Page {
             self.line(4, &format!("likely a decoy: {}", escape(reason)));
         }
         for witness in &instance.version.witnesses {
-            self.line(4, &format!("witness {} says {}: {}", witness.source, witness.value, witness.why));
+            let hint = if witness.confidence == Confidence::Low { " (a hint)" } else { "" };
+            self.line(4, &format!("witness {}{hint} says {}: {}", witness.source, witness.value, witness.why));
         }
         if let Some(at) = of.checked_at {
             self.line(4, &format!("checked {}", words::moment(at, &report.zone)));

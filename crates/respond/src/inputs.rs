@@ -15,6 +15,7 @@ use directive::progress::{Progress, Unwatched};
 use directive::record::hex;
 use directive::scope::{Declared, Scope};
 use discover::import::{Columns, Import};
+use discover::recog::Database;
 use evidence::{Source, SourceSpec, SpecError};
 use sha2::{Digest as _, Sha256};
 
@@ -29,6 +30,8 @@ pub struct Inputs {
     pub scope_bytes: Vec<u8>,
     /// What other tools know of our addresses.
     pub imports: Vec<Import>,
+    /// Fingerprints beside those of the packs.
+    pub recog: Vec<Database>,
     /// Relative paths of the scope start here.
     base: PathBuf,
     /// Manifests by instance.
@@ -69,6 +72,13 @@ pub enum Error {
         file: String,
         /// What the operating system said.
         source: std::io::Error,
+    },
+    /// Databases of fingerprints cannot be used.
+    #[error("the fingerprints cannot be used")]
+    Fingerprints {
+        /// Why.
+        #[from]
+        source: crate::fingerprints::Error,
     },
     /// A manifest, its key or its signature cannot be used.
     #[error("the manifest of {instance} cannot be used")]
@@ -119,8 +129,12 @@ impl Inputs {
         let base = file.parent().unwrap_or(Path::new("")).to_owned();
         let imports =
             scope.imports.iter().map(|name| import(&base.join(name), name, &read)).collect::<Result<_, _>>()?;
+        let mut recog = Vec::new();
+        for name in &scope.recog {
+            recog.extend(crate::fingerprints::read(&base.join(name), name, &read)?);
+        }
         let geo = scope.geo.as_ref().map(|name| geo(&base, name, &read)).transpose()?;
-        let mut inputs = Self { scope, scope_bytes, imports, base, manifests: BTreeMap::new(), geo };
+        let mut inputs = Self { scope, scope_bytes, imports, recog, base, manifests: BTreeMap::new(), geo };
         for declared in &inputs.scope.instances {
             if declared.evidence.is_some() {
                 inputs.is_there(declared)?;
@@ -162,7 +176,7 @@ impl Inputs {
 
     /// What a hunt has to know of the scope.
     pub(crate) fn context(&self) -> Context {
-        Context { scanners: self.scope.scanners.clone(), geo: self.geo.clone() }
+        Context { scanners: self.scope.scanners.clone(), geo: self.geo.clone(), ..Context::default() }
     }
 
     /// The declared instance of that name.

@@ -5,6 +5,7 @@
 //! again: the same plan comes back, minus what is recorded.
 //! Never holds state that is not in the case; never reads a clock.
 
+pub mod fingerprints;
 mod inputs;
 pub mod manifests;
 mod open;

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use check::{Baseline, Hunt, Request};
 use directive::pack::Pack;
 use directive::progress::Progress;
-use directive::record::{Body, Difference, Finding, Instance, InstanceState, Severity, Version};
+use directive::record::{Body, Difference, Finding, Instance, InstanceState, Version};
 use directive::scope::Declared;
 use directive::state::State;
 use discover::recog::load_all;
@@ -57,7 +57,8 @@ pub(crate) fn discover(
     progress: &dyn Progress,
 ) -> Result<Vec<Fact>, Error> {
     let recog: Result<Vec<_>, _> = packs.iter().map(|pack| load_all(&pack.recog)).collect();
-    let recog = recog.map_err(|source| Error::Recog { source })?;
+    let mut recog = recog.map_err(|source| Error::Recog { source })?;
+    recog.iter_mut().for_each(|own| own.extend(inputs.recog.iter().cloned()));
     let known: Vec<_> = packs
         .iter()
         .zip(&recog)
@@ -79,6 +80,7 @@ pub(crate) fn discover(
         facts.extend(disagreement.map(|finding| (Some(name), Body::Finding(finding))));
     }
     facts.extend(outcome.merges.into_iter().map(|(name, merge)| (Some(name), Body::Merge(merge))));
+    facts.extend(outcome.findings.into_iter().map(|(name, finding)| (name, Body::Finding(finding))));
     facts.extend(outcome.gaps.into_iter().map(|(name, gap)| (name, Body::Gap(gap))));
     Ok(facts)
 }
@@ -159,21 +161,5 @@ fn disagreement(state: &State, name: &str, new: &Version) -> Option<Finding> {
     let old = state.instances.get(name).map(|known| known.instance.version.witnesses.clone()).unwrap_or_default();
     let kept = old.into_iter().filter(|old| !new.witnesses.iter().any(|new| new.source == old.source));
     let all = Version::from_witnesses(kept.chain(new.witnesses.iter().cloned()).collect());
-    let (a, b) = all.disagreement()?;
-    Some(Finding {
-        code: "version-disagrees".to_owned(),
-        severity: Severity::Medium,
-        path: None,
-        place: Some(format!("{} and {}", a.source, b.source)),
-        why: format!(
-            "{} says {}, {} says {}: an update that was not finished, a program that was not restarted, \
-             or a faked version",
-            a.source, a.value, b.source, b.value
-        ),
-        evidence: None,
-        rule: None,
-        attack: vec!["T1036".to_owned()],
-        clause: None,
-        times: Default::default(),
-    })
+    all.disagrees()
 }

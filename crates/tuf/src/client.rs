@@ -13,7 +13,7 @@ use crate::error::{Error, Refused};
 pub use crate::role::Target;
 use crate::role::{Listed, Role as _};
 use crate::source::Source;
-use crate::store::{Store, put, quoted};
+use crate::store::{Store, place, put, quoted};
 use crate::trusted::{Offered, Trusted};
 
 /// Bounds of an update.
@@ -213,22 +213,10 @@ impl<'s> Client<'s> {
         Ok(to)
     }
 
-    /// Where a file lies in the repository: with its digest in front of its name if states may stand beside each other.
-    /// Source: 6.2.
+    /// Where a file lies in the repository: with its digest in front if states may stand beside each other.
     fn file_name(&self, path: &str, target: &Target) -> Result<String, Refused> {
-        let pieces: Vec<&str> = path.split('/').collect();
-        if pieces.iter().any(|piece| matches!(*piece, "" | "." | "..")) {
-            return Err(Refused::Path { path: path.to_owned() });
-        }
-        let mut pieces: Vec<String> = pieces.into_iter().map(quoted).collect();
         let digest = target.hashes.get("sha256").or_else(|| target.hashes.values().next());
-        if let (true, Some(digest), Some(last)) = (self.trusted.root().consistent_snapshot, digest, pieces.last_mut()) {
-            if !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                return Err(Refused::Path { path: path.to_owned() });
-            }
-            *last = format!("{digest}.{last}");
-        }
-        Ok(pieces.join("/"))
+        place(path, digest.filter(|_| self.trusted.root().consistent_snapshot).map(String::as_str))
     }
 }
 

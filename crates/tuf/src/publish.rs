@@ -16,7 +16,7 @@ use crate::error::{Error, Refused};
 use crate::metadata::canonical;
 use crate::secret::{PublicKey, SecretKey, hex};
 use crate::source::{Folder, Source as _};
-use crate::store::{put, quoted};
+use crate::store::{place, put};
 use crate::trusted::Trusted;
 
 /// Which version of the specification is followed.
@@ -172,7 +172,7 @@ impl Repository {
         judge.targets("targets", "root", &list)?;
 
         for (path, bytes) in &changes.add {
-            put(&self.targets.join(place(path, &digest(bytes))?), bytes)?;
+            put(&self.targets.join(place(path, Some(&digest(bytes)))?), bytes)?;
         }
         put(&self.metadata.join(format!("{version}.targets.json")), &list)?;
         put(&self.metadata.join(format!("{}.snapshot.json", snapshot_version + 1)), &snapshot)?;
@@ -236,17 +236,4 @@ fn listed(role: &Value, file: &str) -> u64 {
 
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or(0)
-}
-
-/// Where a file lies, with its digest in front of its name.
-fn place(path: &str, digest: &str) -> Result<PathBuf, Refused> {
-    let pieces: Vec<&str> = path.split('/').collect();
-    if pieces.iter().any(|piece| matches!(*piece, "" | "." | "..")) {
-        return Err(Refused::Path { path: path.to_owned() });
-    }
-    let mut pieces: Vec<String> = pieces.into_iter().map(quoted).collect();
-    if let Some(last) = pieces.last_mut() {
-        *last = format!("{digest}.{last}");
-    }
-    Ok(pieces.iter().collect())
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::error::Error;
+use crate::error::{Error, Refused};
 
 /// What stands for itself in the name of a file and in one piece of a path. Source: RFC 3986, 2.3.
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -19,6 +19,22 @@ const LONGEST: u64 = 8 << 20;
 /// A name as one piece of a path. That of a role always ends in `.json`, so that dots lead nowhere else.
 pub(crate) fn quoted(name: &str) -> String {
     utf8_percent_encode(name, NAME).to_string()
+}
+
+/// Where a file lies in a repository, with its digest in front of its name if it has one there. Source: 6.2.
+///
+/// Nothing that leads elsewhere is a path of a repository.
+pub(crate) fn place(path: &str, digest: Option<&str>) -> Result<String, Refused> {
+    let is_piece = |piece: &str| !matches!(piece, "" | "." | "..");
+    let is_digest = |digest: &str| digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !path.split('/').all(is_piece) || !digest.is_none_or(is_digest) {
+        return Err(Refused::Path { path: path.to_owned() });
+    }
+    let mut pieces: Vec<String> = path.split('/').map(quoted).collect();
+    if let (Some(digest), Some(last)) = (digest, pieces.last_mut()) {
+        *last = format!("{digest}.{last}");
+    }
+    Ok(pieces.join("/"))
 }
 
 /// A folder that holds what is trusted.

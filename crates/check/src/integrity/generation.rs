@@ -168,6 +168,6 @@ fn version_in(source: &dyn Source, product: &Product, folder: &[u8]) -> Option<S
         EvidenceWitness::File { path, patterns, template } => {
             version::told_by_file(source, folder, path, patterns, template).ok()
         }
-        EvidenceWitness::Dpkg { .. } => None,
+        EvidenceWitness::Dpkg { .. } | EvidenceWitness::Rpm { .. } => None,
     })
 }

@@ -53,7 +53,7 @@ fn check(root: &Path, given: &Given<'_>) -> Outcome {
         ..Hunting::default()
     };
     let geo = given.geo.map(|bytes| Arc::new(Geo::read(bytes.to_vec()).unwrap()));
-    let context = Context { scanners: given.scanners.clone(), geo };
+    let context = Context { scanners: given.scanners.clone(), geo, ..Context::default() };
     let hunt = Hunt::within(context, [(&pack, Origin::Pack)], Default::default()).unwrap();
     let list = format!("{}  ./bin/web\n", hex(&Sha256::digest("as shipped")));
     let product = toml::from_str("name = 'X'\nvendor = 'X'\nscheme = 'segments'\n[integrity]\ncomplete = ['/bin']\n");

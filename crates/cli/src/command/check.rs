@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::check::hunt::geo::Geo;
-use ::check::hunt::{Context, Origin};
+use ::check::hunt::{Cache, Context, Origin};
 use ::check::manifest::signature::PublicKey;
 use ::check::manifest::{Manifest, Operator};
 use ::check::{Baseline, Hunt, Outcome, Request};
@@ -25,6 +25,7 @@ use jiff::Timestamp;
 
 use crate::clock::Clock;
 use crate::error::CommandError;
+use crate::kept;
 use crate::open;
 use crate::progress::{Bar, Stop};
 use crate::ui::Ui;
@@ -159,9 +160,10 @@ impl RuleArgs {
         Ok(hunting)
     }
 
-    fn context(&self) -> Result<Context, CommandError> {
+    fn context(&self, sources: &[String]) -> Result<Context, CommandError> {
         let geo = self.geo.as_deref().map(places).transpose()?;
-        Ok(Context { scanners: self.scanner.clone(), geo })
+        let cache = kept::Folder::of_user(sources).map(|cache| Arc::new(cache) as Arc<dyn Cache + Send>);
+        Ok(Context { scanners: self.scanner.clone(), geo, cache })
     }
 }
 
@@ -249,7 +251,7 @@ pub(crate) fn run(ui: &mut Ui, args: &Args, threads: NonZeroUsize) -> Result<Exi
     let own = args.rules.hunting()?;
     let packs = pack.as_ref().map(|pack| (&pack.hunting, Origin::Pack));
     let sets = packs.into_iter().chain([(&own, Origin::Operator)]);
-    let hunt = Hunt::within(args.rules.context()?, sets, Default::default());
+    let hunt = Hunt::within(args.rules.context(&args.sources)?, sets, Default::default());
     if let Some(hunt) = &hunt {
         let [yara, sigma, indicators] = hunt.counts();
         ui.status(format_args!("Hunting with {yara} YARA rules, {sigma} Sigma rules and {indicators} indicators."));

@@ -119,9 +119,10 @@ fn lint(ui: &mut Ui, name: &str) -> Result<Exit, CommandError> {
 /// What is wrong with a pack's fingerprints: files that cannot be read, examples that do not hold.
 fn fingerprints(pack: &Pack) -> Vec<String> {
     let mut wrong = Vec::new();
+    let beside = |path: &str| pack.examples.get(path).cloned();
     for (file, xml) in &pack.recog {
         match ::discover::recog::Database::parse(file, xml) {
-            Ok(database) => wrong.extend(database.check_examples().1.iter().map(|failure| {
+            Ok(database) => wrong.extend(database.check_examples(&beside).1.iter().map(|failure| {
                 format!("{file}:{}: {}: {}", failure.line, escape(&failure.description), escape(&failure.why))
             })),
             Err(err) => wrong.push(format!("{file}: {err}")),

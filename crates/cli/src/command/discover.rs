@@ -7,8 +7,9 @@ use ::directive::record::{Body, Difference, DutyCount, Instance, Record, Status}
 use ::directive::scope::Scope;
 use ::directive::verdict::Exit;
 use ::discover::import::{self, Import};
-use ::discover::recog::load_all;
+use ::discover::recog::{Database, load_all};
 use ::discover::{Known, Limits, Outcome, Request};
+use ::respond::fingerprints;
 use jiff::Timestamp;
 
 use crate::clock::Clock;
@@ -49,6 +50,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     since: Option<PathBuf>,
 
+    /// Folder of Recog databases as they are published: they give names to what answers and no pack knows. Those of
+    /// icons ask for one page more, those of TLS take ten connections more an address; may be given again
+    #[arg(long, value_name = "FOLDER")]
+    recog: Vec<PathBuf>,
+
     /// Folder or id of a directive's pack; may be given again. Default: all that are found
     #[arg(long, value_name = "P")]
     pack: Vec<String>,
@@ -62,7 +68,9 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         None => Scope::unasked(imports.iter().flat_map(|import| &import.claims).map(|claim| claim.address)),
     };
     let recog: Result<Vec<_>, _> = packs.iter().map(|pack| load_all(&pack.recog)).collect();
-    let recog = recog.map_err(|err| CommandError::because("a fingerprint file cannot be used", err))?;
+    let mut recog = recog.map_err(|err| CommandError::because("a fingerprint file cannot be used", err))?;
+    let given = databases(args, &scope)?;
+    recog.iter_mut().for_each(|own| own.extend(given.iter().cloned()));
     let known: Vec<_> = packs
         .iter()
         .zip(&recog)
@@ -130,6 +138,19 @@ fn imports(args: &Args) -> Result<Vec<Import>, CommandError> {
     args.import.iter().map(read).collect()
 }
 
+/// The databases of the folders that the command and the scope name.
+fn databases(args: &Args, scope: &Scope) -> Result<Vec<Database>, CommandError> {
+    let base = args.scope.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    let named = args.recog.iter().map(|folder| (folder.clone(), folder.display().to_string()));
+    let of_scope = scope.recog.iter().map(|name| (base.join(name), name.clone()));
+    let mut databases = Vec::new();
+    for (folder, name) in named.chain(of_scope) {
+        let read = fingerprints::read(&folder, &name, &open::read);
+        databases.extend(read.map_err(|err| CommandError::because("the fingerprints cannot be used", err))?);
+    }
+    Ok(databases)
+}
+
 /// `address=IP`.
 fn column(text: &str) -> Result<(String, String), String> {
     const KNOWN: [&str; 5] = ["address", "port", "name", "product", "version"];
@@ -166,9 +187,13 @@ fn exit(outcome: &Outcome) -> Exit {
 fn records(outcome: Outcome, at: Timestamp) -> Vec<Record> {
     let mut facts: Vec<(Option<String>, Body)> = Vec::new();
     for instance in outcome.instances {
-        facts.push((Some(instance.name.clone()), Body::Instance(instance)));
+        let name = Some(instance.name.clone());
+        let disagreement = instance.version.disagrees();
+        facts.push((name.clone(), Body::Instance(instance)));
+        facts.extend(disagreement.map(|finding| (name, Body::Finding(finding))));
     }
     facts.extend(outcome.merges.into_iter().map(|(name, merge)| (Some(name), Body::Merge(merge))));
+    facts.extend(outcome.findings.into_iter().map(|(name, finding)| (name, Body::Finding(finding))));
     facts.extend(outcome.gaps.into_iter().map(|(name, gap)| (name, Body::Gap(gap))));
     facts.push((None, Body::Ledger(outcome.ledger)));
     let step = ::directive::record::short_digest(&[b"discover", at.to_string().as_bytes()]);

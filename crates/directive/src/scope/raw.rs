@@ -27,6 +27,8 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) import: Vec<String>,
     #[serde(default)]
+    pub(super) recog: Vec<String>,
+    #[serde(default)]
     pub(super) vantage: Vec<Spanned<String>>,
     pub(super) geo: Option<String>,
     #[serde(default)]

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::certificate::Certificate;
 use super::tls::{Handshake, shake};
-use super::{Answer, Page, Questions, Trouble};
+use super::{Answer, Icon, Page, Questions, Trouble, icon, jarm};
 use crate::fence::Fence;
 use crate::limits::Limits;
 
@@ -32,12 +32,19 @@ pub(super) async fn ask(
     stream: TcpStream,
     answer: &mut Answer,
 ) {
-    if questions.paths.is_empty() {
+    if questions.is_only_ssh() {
         return;
     }
     let mut visitor = Visitor { fence, limits, questions, target, answer, inside_tls: None, line: None };
     if let Err(trouble) = visitor.visit_all(stream).await {
         visitor.answer.troubles.push(trouble);
+    }
+    visitor.line = None;
+    if questions.jarm && visitor.inside_tls == Some(true) {
+        match jarm::ask(fence, limits, target).await {
+            Some(jarm) => answer.jarm = Some(jarm),
+            None => answer.troubles.push(missing("the fingerprint of its TLS", "it did not answer a hello in time")),
+        }
     }
 }
 
@@ -61,6 +68,15 @@ struct Line {
     used: bool,
 }
 
+/// What came for one request.
+struct Exchanged {
+    page: Page,
+    /// The body as it came.
+    bytes: Vec<u8>,
+    /// Whether there was more of it.
+    cut: bool,
+}
+
 trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
@@ -68,8 +84,37 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 impl Visitor<'_> {
     async fn visit_all(&mut self, stream: TcpStream) -> Result<(), Trouble> {
         self.open(Some(stream)).await?;
+        if self.answer.banner.is_some() {
+            return Ok(());
+        }
         for path in &self.questions.paths {
             self.visit(path).await?;
+        }
+        if self.questions.has_product(self.answer) {
+            for path in &self.questions.versions {
+                self.visit(path).await?;
+            }
+        } else {
+            for path in &self.questions.further {
+                if self.questions.has_neighbour(self.answer) {
+                    break;
+                }
+                self.visit(path).await?;
+            }
+        }
+        if self.questions.icon { self.see_icon().await } else { Ok(()) }
+    }
+
+    /// Asks for the icon that a page names, or for the one that every visitor asks for.
+    async fn see_icon(&mut self) -> Result<(), Trouble> {
+        let named = self.answer.pages.iter().find_map(|page| icon::named_by(&page.body));
+        let named = named.and_then(|href| self.same_server(&absolute(href)));
+        for path in [named, Some(Uri::from_static("/favicon.ico"))].into_iter().flatten() {
+            let Exchanged { page, bytes, cut } = self.exchange(&path, &format!("the icon {path}")).await?;
+            if page.status == 200 && !bytes.is_empty() && !cut {
+                self.answer.icons.push(Icon::of(&bytes));
+                break;
+            }
         }
         Ok(())
     }
@@ -87,23 +132,28 @@ impl Visitor<'_> {
     /// Asks for one path; gives where the answer redirects to, if that is the same server.
     async fn fetch(&mut self, path: &Uri, name: &str) -> Result<Option<Uri>, Trouble> {
         let what = format!("the answer for {name}");
-        let within = self.limits.answer;
-        let exchange = async {
-            let response = self.request(path, &what).await?;
-            self.read(response, name).await
-        };
-        let (page, cut) = match timeout(within, exchange).await {
-            Ok(done) => done?,
-            Err(_) => return Err(Trouble::Timeout { what, within }),
-        };
-        if cut {
+        let Exchanged { mut page, cut, .. } = self.exchange(path, &what).await?;
+        name.clone_into(&mut page.path);
+        if cut && !self.questions.is_beginning_enough(name) {
             self.answer.troubles.push(Trouble::TooLarge { what, limit: self.limits.body_bytes });
-            self.line = None;
         }
         let moved = matches!(page.status, 301 | 302 | 303 | 307 | 308);
         let next = page.header(LOCATION.as_str()).next().filter(|_| moved).and_then(|to| self.same_server(to));
         self.answer.pages.push(page);
         Ok(next)
+    }
+
+    /// Asks for a path and reads what comes, within its time.
+    async fn exchange(&mut self, path: &Uri, what: &str) -> Result<Exchanged, Trouble> {
+        let within = self.limits.answer;
+        let exchange = async {
+            let response = self.request(path, what).await?;
+            self.read(response, what).await
+        };
+        match timeout(within, exchange).await {
+            Ok(done) => done,
+            Err(_) => Err(Trouble::Timeout { what: what.to_owned(), within }),
+        }
     }
 
     /// Sends a request; on a kept connection that turns out to be closed, once more on a new one.
@@ -145,7 +195,7 @@ impl Visitor<'_> {
     }
 
     /// Reads the page up to the limit, and says whether it was cut.
-    async fn read(&mut self, response: Response<Incoming>, name: &str) -> Result<(Page, bool), Trouble> {
+    async fn read(&mut self, response: Response<Incoming>, what: &str) -> Result<Exchanged, Trouble> {
         let (head, mut body) = response.into_parts();
         let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = head.headers.iter().map(|(key, value)| (key.as_str().to_owned(), text(value))).collect();
@@ -156,7 +206,7 @@ impl Visitor<'_> {
                 Ok(frame) => bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
                 // Sent more or less than announced: what came is still an answer.
                 Err(_) if !bytes.is_empty() => break,
-                Err(err) => return Err(self.explain(&format!("the answer for {name}"), &err)),
+                Err(err) => return Err(self.explain(what, &err)),
             }
             if bytes.len() > limit {
                 break;
@@ -164,11 +214,12 @@ impl Visitor<'_> {
         }
         let cut = bytes.len() > limit;
         bytes.truncate(limit);
-        if !body.is_end_stream() {
+        if cut || !body.is_end_stream() {
             self.line = None;
         }
         let body = String::from_utf8_lossy(&bytes).into_owned();
-        Ok((Page { path: name.to_owned(), status: head.status.as_u16(), headers, body }, cut))
+        let page = Page { path: String::new(), status: head.status.as_u16(), headers, body };
+        Ok(Exchanged { page, bytes, cut })
     }
 
     /// Where a redirection leads, if it stays with this address and port.
@@ -203,6 +254,10 @@ impl Visitor<'_> {
                     return self.begin(inside).await;
                 }
                 Handshake::Trouble(trouble) => return Err(trouble),
+                Handshake::Ssh(banner) => {
+                    self.answer.banner = Some(banner);
+                    return Ok(());
+                }
                 Handshake::NotTls if self.inside_tls == Some(true) => {
                     return Err(missing("a second TLS handshake", "it worked the first time"));
                 }
@@ -244,6 +299,12 @@ impl Visitor<'_> {
         let problem = std::error::Error::source(err).map_or_else(|| err.to_string(), |cause| format!("{err}: {cause}"));
         if err.is_parse() { Trouble::Garbled { what, problem } } else { Trouble::Missing { what, problem } }
     }
+}
+
+/// The address of an icon from the server's root: pages stand in many folders, icons nearly always below the root.
+fn absolute(href: &str) -> String {
+    let is_whole = href.contains("://") || href.starts_with('/');
+    if is_whole { href.to_owned() } else { format!("/{}", href.trim_start_matches("./")) }
 }
 
 fn missing(what: &str, problem: &str) -> Trouble {

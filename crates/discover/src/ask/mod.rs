@@ -7,6 +7,9 @@
 mod certificate;
 mod host_key;
 mod http;
+mod icon;
+mod jarm;
+mod listening;
 mod ssh;
 mod tls;
 
@@ -14,26 +17,88 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use directive::probe::Over;
+use directive::probe::{Over, Probe};
+use directive::product::Product;
+use hyper::Uri;
 use hyper::header::HeaderValue;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 pub(crate) use self::certificate::Certificate;
+pub(crate) use self::icon::Icon;
 use crate::fence::Fence;
 use crate::limits::Limits;
+use crate::recog::Database;
+use crate::{identify, signs};
 
 /// What all packs together want to know.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Questions {
     /// Whether anybody asks for an SSH banner.
     pub(crate) ssh: bool,
+    /// Whether anybody asks for a certificate, or for the way in which the server speaks TLS.
+    pub(crate) tls: bool,
     /// Paths to ask for over HTTP, each once.
-    pub(crate) paths: Vec<hyper::Uri>,
     /// For each path with a version, one that nobody has: whoever gives the same page there is no such server.
-    pub(crate) controls: BTreeMap<String, hyper::Uri>,
+    pub(crate) controls: BTreeMap<String, Uri>,
+    pub(crate) paths: Vec<Uri>,
+    /// Paths whose answers tell a version and nothing else: to ask for where a product was recognised.
+    pub(crate) versions: Vec<Uri>,
+    /// Paths to ask for where no product was recognised, until a neighbour is.
+    pub(crate) further: Vec<Uri>,
+    /// Whether anybody asks for the icon.
+    pub(crate) icon: bool,
+    /// Whether anybody asks for the fingerprint of TLS, which takes ten connections more.
+    pub(crate) jarm: bool,
+    /// How products are recognised, and their neighbours.
+    pub(crate) products: Vec<Probe>,
+    /// Products with databases of fingerprints that may name them.
+    pub(crate) databases: Vec<(Product, Vec<Database>)>,
+    pub(crate) neighbours: Vec<Probe>,
     /// Who asks.
     pub(crate) user_agent: HeaderValue,
+}
+
+impl Questions {
+    /// Whether nothing is asked inside of a connection but a banner.
+    fn is_only_ssh(&self) -> bool {
+        self.paths.is_empty() && self.further.is_empty() && !self.tls && !self.icon && !self.jarm
+    }
+
+    /// Whether the beginning of the page of that path says all that anybody wants to know. A neighbour shows itself
+    /// there or not at all.
+    fn is_beginning_enough(&self, path: &str) -> bool {
+        self.products.iter().filter(|probe| probe.path == path).all(|probe| probe.beginning)
+    }
+
+    fn has_product(&self, answer: &Answer) -> bool {
+        self.products.iter().any(|probe| signs::identifies(probe, answer))
+            || self.databases.iter().any(|(product, databases)| identify::is_named(product, databases, answer))
+    }
+
+    fn has_neighbour(&self, answer: &Answer) -> bool {
+        self.neighbours.iter().any(|probe| signs::identifies(probe, answer))
+    }
+}
+
+impl Questions {
+    /// Asks for one page and nothing else.
+    pub(crate) fn only(&self, path: Uri) -> Self {
+        Self {
+            ssh: false,
+            tls: false,
+            paths: vec![path],
+            controls: BTreeMap::new(),
+            versions: Vec::new(),
+            further: Vec::new(),
+            icon: false,
+            jarm: false,
+            products: Vec::new(),
+            databases: Vec::new(),
+            neighbours: Vec::new(),
+            user_agent: self.user_agent.clone(),
+        }
+    }
 }
 
 /// What came back.
@@ -51,6 +116,10 @@ pub(crate) struct Answer {
     pub(crate) pages: Vec<Page>,
     /// What was said over UDP.
     pub(crate) spoken: Option<Spoken>,
+    /// Icons that the pages name.
+    pub(crate) icons: Vec<Icon>,
+    /// How the server speaks TLS, in 62 digits.
+    pub(crate) jarm: Option<String>,
     /// What could not be heard.
     pub(crate) troubles: Vec<Trouble>,
 }
@@ -95,6 +164,8 @@ pub(crate) enum Trouble {
     Missing { what: String, problem: String },
     #[error("it speaks TLS, but no version and cipher that we do: {problem}")]
     NoCommonTls { problem: String },
+    #[error("what it sent used up the steps of fingerprints, which may match or not: {which}")]
+    Exhausted { which: String },
 }
 
 impl Trouble {
@@ -106,6 +177,7 @@ impl Trouble {
             Self::Garbled { .. } => "answer-garbled",
             Self::Missing { .. } => "answer-missing",
             Self::NoCommonTls { .. } => "tls-not-shared",
+            Self::Exhausted { .. } => "fingerprint-exhausted",
         }
     }
 }
@@ -138,7 +210,7 @@ async fn converse(
     if questions.ssh {
         // Only where nothing else will be asked do we speak first: a web server would be confused.
         let heard = match ssh::listen(&mut stream, limits).await {
-            ssh::Heard::Nothing if questions.paths.is_empty() => ssh::introduce(&mut stream, limits).await,
+            ssh::Heard::Nothing if questions.is_only_ssh() => ssh::introduce(&mut stream, limits).await,
             heard => heard,
         };
         match heard {

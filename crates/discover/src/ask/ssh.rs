@@ -30,6 +30,15 @@ pub(super) enum Heard {
     Trouble(Trouble),
 }
 
+/// The identification in what a server said to a hello of another protocol, if it is whole.
+pub(super) fn identified(heard: &[u8]) -> Option<String> {
+    let (line, whole) = last_line(heard);
+    match identification(line) {
+        Heard::Banner(banner) if whole && line.starts_with(b"SSH-") => Some(banner),
+        _ => None,
+    }
+}
+
 /// Says who we are, and listens again.
 pub(super) async fn introduce(stream: &mut TcpStream, limits: &Limits) -> Heard {
     match stream.write_all(OURS).await {

@@ -17,15 +17,18 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::Trouble;
+use super::listening::Listening;
+use super::{Trouble, ssh};
 use crate::limits::Limits;
 
 /// How a handshake ended.
 pub(super) enum Handshake {
     /// Inside TLS. Boxed, as it is large.
-    Done(Box<TlsStream<TcpStream>>),
+    Done(Box<TlsStream<Listening>>),
     /// The other side does not speak TLS, as far as one can see.
     NotTls,
+    /// It identified itself as SSH does.
+    Ssh(String),
     /// It does, and we have no version or cipher in common.
     Trouble(Trouble),
 }
@@ -36,9 +39,13 @@ pub(super) async fn shake(limits: &Limits, target: SocketAddr, stream: TcpStream
         return Handshake::NotTls;
     };
     let name = ServerName::IpAddress(target.ip().into());
-    match timeout(limits.handshake, TlsConnector::from(config).connect(name, stream)).await {
+    let connecting = TlsConnector::from(config).connect(name, Listening::new(stream)).into_fallible();
+    match timeout(limits.handshake, connecting).await {
         Ok(Ok(stream)) => Handshake::Done(Box::new(stream)),
-        Ok(Err(err)) => refused(&err),
+        Ok(Err((err, stream))) => match ssh::identified(stream.first()) {
+            Some(banner) => Handshake::Ssh(banner),
+            None => refused(&err),
+        },
         // A web server in the clear may wait for the end of a line in our handshake.
         Err(_) => Handshake::NotTls,
     }

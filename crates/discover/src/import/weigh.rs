@@ -122,10 +122,10 @@ fn named(known: &Known<'_>, import: &Import, claim: &Claim, at: SocketAddr) -> O
     let recognised = recognise(known, &|kind| source(&format!("recog {kind}")), &texts);
     let is_named = claim.product.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(&known.product.name));
     let by_cpe = claim.cpe.iter().any(|cpe| names_product(cpe, known.product));
-    if !is_named && !by_cpe && recognised.is_empty() {
+    if !is_named && !by_cpe && !recognised.is_product {
         return None;
     }
-    let mut told: Vec<Told> = recognised.into_iter().flatten().collect();
+    let mut told: Vec<Told> = recognised.told;
     if let (Some(version), true, true) = (&claim.version, is_named || by_cpe, told.is_empty()) {
         // `9.2p1 Debian 2+deb12u3`, where the banner said `9.2p1 Debian-2+deb12u3`.
         let (version, comment) = version.split_once(' ').map_or((version.as_str(), None), |(v, rest)| (v, Some(rest)));
@@ -152,7 +152,11 @@ impl Seen<'_> {
             names: claims().flat_map(|claim| claim.certificate_names.iter().cloned()).collect(),
             ..Marks::default()
         };
-        Reading { identities: vec![Identity { known, witnesses: witnesses.to_vec() }], troubles: Vec::new(), marks }
+        Reading {
+            identities: vec![Identity { known, witnesses: witnesses.to_vec(), ..Identity::default() }],
+            marks,
+            ..Reading::default()
+        }
     }
 }
 

@@ -3,12 +3,15 @@
 //! Entities of a document type are never expanded, and a file holds a bounded number of
 //! fingerprints: a pack may come from anybody until its signature is checked.
 
+use std::sync::Arc;
+
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
 use super::example::Example;
-use super::expression::{ExpressionError, compile};
+use super::expression::{Expression, ExpressionError};
+use super::literals::Index;
 use super::{Database, Fingerprint, Param, Source};
 
 /// Fingerprints in one file; the largest published one has 548.
@@ -51,12 +54,17 @@ pub enum Error {
 }
 
 pub(super) fn parse(file: &str, text: &str) -> Result<Database, Error> {
-    let mut loader = Loader { file, text, database: None, open: Vec::new(), content: String::new() };
+    let mut loader =
+        Loader { file, text, database: None, fingerprints: Vec::new(), open: Vec::new(), content: String::new() };
     let mut reader = Reader::from_str(text);
     reader.config_mut().expand_empty_elements = true;
+    // Counted on from the element before, since a file has thousands of them.
+    let (mut at, mut counted) = (1, 0);
     loop {
-        let before = reader.buffer_position();
-        let at = loader.line(before);
+        let before = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX).min(text.len());
+        let passed = text.as_bytes().get(counted..before).unwrap_or_default();
+        at += passed.iter().filter(|byte| **byte == b'\n').count();
+        counted = before;
         match reader.read_event() {
             Err(source) => return Err(loader.xml(reader.error_position(), source)),
             Ok(Event::Eof) => break,
@@ -72,7 +80,12 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Database, Error> {
         return Err(loader.shape(loader.line(text.len() as u64), "the file ends inside an element"));
     }
     match loader.database {
-        Some(database) if !database.is_empty() => Ok(database),
+        Some(mut database) if !loader.fingerprints.is_empty() => {
+            let needed = loader.fingerprints.iter().map(|fingerprint| &fingerprint.expression.needed);
+            database.index = Arc::new(Index::new(needed));
+            database.fingerprints = Arc::new(loader.fingerprints);
+            Ok(database)
+        }
         _ => Err(Error::Shape { file: file.to_owned(), line: 1, what: "the file holds no fingerprints".to_owned() }),
     }
 }
@@ -80,7 +93,9 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Database, Error> {
 struct Loader<'a> {
     file: &'a str,
     text: &'a str,
+    /// The head of the database, without fingerprints yet.
     database: Option<Database>,
+    fingerprints: Vec<Fingerprint>,
     /// The elements that are open, outermost first.
     open: Vec<Open>,
     /// Text since the last tag.
@@ -135,22 +150,25 @@ impl Loader<'_> {
             matches: open.get("matches").unwrap_or(stem).to_owned(),
             // 0.10 is Recog's own default.
             preference: open.get("preference").and_then(|text| text.parse().ok()).unwrap_or(0.10),
-            fingerprints: Vec::new(),
+            protocol: open.get("protocol").map(str::to_ascii_lowercase).filter(|protocol| !protocol.is_empty()),
+            fingerprints: Arc::default(),
+            index: Arc::default(),
         });
     }
 
     fn fingerprint(&mut self, open: &Open) -> Result<(), Error> {
         let line = open.line;
         let pattern = open.get("pattern").ok_or_else(|| self.shape(line, "a fingerprint has no `pattern`"))?;
-        let expression = compile(pattern, open.get("flags").unwrap_or_default())
+        let expression = Expression::new(pattern, open.get("flags").unwrap_or_default())
             .map_err(|source| Error::Expression { file: self.file.to_owned(), line, source })?;
-        let Some(database) = &mut self.database else {
+        if self.database.is_none() {
             return Err(self.shape(line, "a fingerprint stands outside of `fingerprints`"));
-        };
-        if database.fingerprints.len() == MOST_FINGERPRINTS {
+        }
+        if self.fingerprints.len() == MOST_FINGERPRINTS {
             return Err(self.shape(line, format!("more than {MOST_FINGERPRINTS} fingerprints in one file")));
         }
-        database.fingerprints.push(Fingerprint {
+        self.fingerprints.push(Fingerprint {
+            line,
             description: String::new(),
             expression,
             params: Vec::new(),
@@ -177,20 +195,20 @@ impl Loader<'_> {
         };
         let content = std::mem::take(&mut self.content);
         let inside = self.open.last().is_some_and(|parent| parent.name == "fingerprint");
-        let last = self.database.as_mut().and_then(|database| database.fingerprints.last_mut());
-        let Some(fingerprint) = last.filter(|_| inside) else {
+        let Some(fingerprint) = self.fingerprints.last_mut().filter(|_| inside) else {
             return Ok(());
         };
         match open.name.as_str() {
             "description" => fingerprint.description = content.split_whitespace().collect::<Vec<_>>().join(" "),
             "example" => fingerprint.examples.push(Example::new(open.line, open.attributes, &content)),
-            "param" => {
-                let groups = fingerprint.expression.captures_len();
-                match param(&open, groups) {
-                    Ok(param) => fingerprint.params.push(param),
-                    Err(what) => return Err(self.shape(line, what)),
+            "param" => match param(&open, fingerprint.expression.groups()) {
+                Ok(param) => {
+                    // Of two with one name the last counts, as in Recog.
+                    fingerprint.params.retain(|other| other.name != param.name);
+                    fingerprint.params.push(param);
                 }
-            }
+                Err(what) => return Err(self.shape(line, what)),
+            },
             _ => {}
         }
         Ok(())

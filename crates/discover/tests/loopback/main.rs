@@ -4,9 +4,11 @@
 #![expect(clippy::disallowed_methods, reason = "the tests are the other side: they listen, and start an sshd")]
 
 mod fenced;
+mod fingerprints;
 mod hostile;
 mod imports;
 mod labs;
+mod neighbours;
 mod sshd;
 
 use std::io::{Read as _, Write as _};
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use directive::probe::Probes;
+use directive::probe::{Neighbours, Probes};
 use directive::product::Product;
 use directive::progress::{Progress, Unwatched};
 use directive::scope::Scope;
@@ -54,7 +56,11 @@ fn find_beside(imports: &[Import], limits: Limits, packs: &[&str], scope: &Scope
             let probes = std::fs::read_to_string(fingerprints.join("probes.toml")).unwrap();
             let xml = std::fs::read_to_string(fingerprints.join("pulse.xml"));
             let recog = xml.iter().map(|text| recog::Database::parse("pulse.xml", text).unwrap()).collect();
-            (toml::from_str(&product).unwrap(), toml::from_str(&probes).unwrap(), recog)
+            let mut probes: Probes = toml::from_str(&probes).unwrap();
+            if let Ok(neighbours) = std::fs::read_to_string(fingerprints.join("neighbours.toml")) {
+                probes.neighbours = toml::from_str::<Neighbours>(&neighbours).unwrap().neighbours;
+            }
+            (toml::from_str(&product).unwrap(), probes, recog)
         })
         .collect();
     let known: Vec<_> = packs
@@ -73,6 +79,14 @@ fn scope(text: &str) -> Scope {
 /// One instance, `host`, at this address.
 fn scope_of(target: SocketAddr) -> Scope {
     scope(&format!("[[instance]]\nname = \"host\"\naddress = \"{target}\""))
+}
+
+/// Writes `cert.pem` and `key.pem` into a folder. The ciphers that a server chooses depend on the kind of its key.
+fn make_certificate(folder: &Path, subject: &str) {
+    let mut openssl = std::process::Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-keyout", "key.pem", "-out"]);
+    let made = openssl.args(["cert.pem", "-subj", subject]).current_dir(folder).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
 }
 
 /// State of every instance, then the gaps, then what the ledger counts.

@@ -7,14 +7,14 @@ use std::process::{Child, Command, Stdio};
 use super::*;
 
 /// An sshd on a free loopback port, with a key and a configuration of its own.
-struct Sshd {
+pub(crate) struct Sshd {
     child: Child,
-    at: SocketAddr,
+    pub(crate) at: SocketAddr,
     dir: tempfile::TempDir,
 }
 
 impl Sshd {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         Self::at(&[at])
     }
@@ -59,7 +59,7 @@ impl Drop for Sshd {
 
 /// Whether these programs are there; under `CI` they must be.
 #[expect(clippy::print_stderr, reason = "a test that skips says so")]
-fn are_there(programs: &[&str]) -> bool {
+pub(crate) fn are_there(programs: &[&str]) -> bool {
     let missing = programs.iter().find(|program| !Path::new(program).exists());
     assert!(std::env::var_os("CI").is_none() || missing.is_none(), "{missing:?} is not installed");
     missing.iter().for_each(|program| eprintln!("skipped: {program} is not installed"));
