@@ -5,6 +5,7 @@
 
 mod clock;
 mod command;
+mod engine;
 mod error;
 mod kept;
 mod open;

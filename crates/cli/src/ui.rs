@@ -174,7 +174,11 @@ impl Ui {
                     escape(version)
                 ))
             }
-            Body::Ledger(ledger) => Some(ledger.to_string()),
+            Body::Ledger(ledger) => Some(lines(&ledger.to_string())),
+            Body::Merge(merge) => {
+                let (at, why) = (merge.addresses.join(", "), merge.reasons.join("; "));
+                Some(format!("one instance at {}: {}", escape(&at), escape(&why)))
+            }
             Body::Account(account) => {
                 let kinds: Vec<&str> = account.kinds.iter().map(|kind| kind.as_str()).collect();
                 let last = account.last.map(|last| format!(", last {last:.0}")).unwrap_or_default();

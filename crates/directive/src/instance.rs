@@ -28,6 +28,9 @@ pub struct Instance {
     /// What it runs, as CPE 2.3 names: from the fingerprints that recognise it, or the product's own with the version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cpe: Vec<String>,
+    /// Why it may be a decoy: something that answers as the product does and is none. It is counted all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decoy: Vec<String>,
     /// What the scope states of it, for the report: `hardware-model`, `public-fqdn`, ...
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, String>,
@@ -54,6 +57,25 @@ pub enum InstanceState {
     Imported,
     /// Found in evidence only; the network was not asked.
     EvidenceOnly,
+    /// Run by a third party, with no address of ours to ask: only its operator can tell.
+    ThirdParty,
+}
+
+impl InstanceState {
+    /// The word for it, as in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Declared => "declared",
+            Self::Identified => "identified",
+            Self::AnsweredUnknown => "answered-unknown",
+            Self::Refused => "refused",
+            Self::Filtered => "filtered",
+            Self::Silent => "silent",
+            Self::Imported => "imported",
+            Self::EvidenceOnly => "evidence-only",
+            Self::ThirdParty => "third-party",
+        }
+    }
 }
 
 /// Who answers for an instance.

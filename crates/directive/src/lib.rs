@@ -10,6 +10,7 @@ pub mod form;
 pub mod hunting;
 mod instance;
 pub mod judge;
+mod ledger;
 pub mod pack;
 pub mod pattern;
 pub mod plan;

@@ -82,6 +82,12 @@ pub enum Over {
     Ssh,
     /// A handshake of TLS, and nothing inside it.
     Tls,
+    /// The first packet of IKEv2, over UDP: `IKEv2 sa vendor=882fe5.. notify=16388`.
+    Ike,
+    /// The first packet of OpenVPN, over UDP: `OpenVPN hard-reset`.
+    Openvpn,
+    /// A ClientHello over UDP: `DTLS hello-verify`, `DTLS server-hello`, `DTLS alert 40`.
+    Dtls,
 }
 
 /// What the product's answer looks like. All parts that are given must hold.
@@ -96,7 +102,7 @@ pub struct Sign {
     pub matches: Option<Pattern>,
     /// What the body matches, decoded as UTF-8 with replacement.
     pub body: Option<Pattern>,
-    /// What an SSH banner matches, without its `SSH-2.0-`.
+    /// What an SSH banner matches, without its `SSH-2.0-`; or what was said over UDP.
     pub banner: Option<Pattern>,
     /// What the names of the subject or of the issuer of the certificate match: `CN=..,O=..,C=..`.
     pub certificate: Option<Pattern>,
@@ -156,7 +162,7 @@ impl VersionSign {
 pub enum Place {
     /// The body of an HTTP answer.
     Body,
-    /// An SSH banner without its `SSH-2.0-`.
+    /// An SSH banner without its `SSH-2.0-`, or what was said over UDP.
     Banner,
     /// The header of that name.
     Header(String),

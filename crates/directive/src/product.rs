@@ -30,6 +30,9 @@ pub struct Product {
     /// CPE 2.3 names, for reports and imports.
     #[serde(default)]
     pub cpe: Vec<String>,
+    /// Whether it answers nobody that it does not know, by design: it cannot be counted from outside.
+    #[serde(default)]
+    pub silent_by_design: bool,
     /// How it counts versions.
     #[serde(default)]
     pub scheme: Scheme,

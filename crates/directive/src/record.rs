@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use crate::instance::{Confidence, Instance, InstanceState, Owner, Status, Version, Witness};
+pub use crate::ledger::{Difference, Ledger, Merge, ThirdParty, UdpCount, Way};
 use crate::text::Text;
 pub use crate::times::Times;
 pub use crate::traces::{Account, AccountKind, LogReach, Moment};
@@ -95,6 +96,8 @@ pub enum Body {
     Moment(Moment),
     /// What a discovery asked and what came back; every address is counted once.
     Ledger(Ledger),
+    /// Several addresses were counted as one instance, and why.
+    Merge(Merge),
     /// What a check concludes.
     Verdict(Conclusion),
     /// An action that is owed.
@@ -295,50 +298,6 @@ pub struct FolderCoverage {
     pub unlisted_programs: u64,
     /// Things that could not be read.
     pub unseen: u64,
-}
-
-/// The answer of a discovery. `answered + refused + filtered + silent + not_asked == addresses`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Ledger {
-    /// Address and port pairs in scope.
-    pub addresses: u64,
-    /// Something answered.
-    pub answered: u64,
-    /// Connection refused.
-    pub refused: u64,
-    /// A device between us said no.
-    pub filtered: u64,
-    /// Nothing came back.
-    pub silent: u64,
-    /// Not asked because the run was interrupted or a local error prevented it.
-    pub not_asked: u64,
-    /// Excluded by the scope file; not part of `addresses`.
-    pub excluded: u64,
-    /// Connections opened, all probes together.
-    pub connections: u64,
-    /// Open ports of addresses in scope that were not asked and that other tools name; not part of `addresses`.
-    #[serde(default)]
-    pub imported: u64,
-}
-
-impl Ledger {
-    /// Addresses that are in no state, or in two: always 0, and shown so that nobody has to believe it.
-    pub fn unaccounted(&self) -> u64 {
-        let accounted = self.answered + self.refused + self.filtered + self.silent + self.not_asked;
-        self.addresses.abs_diff(accounted)
-    }
-}
-
-impl std::fmt::Display for Ledger {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { addresses, answered, refused, filtered, silent, not_asked, excluded, .. } = self;
-        write!(
-            f,
-            "{addresses} addresses: {answered} answered, {refused} refused, {filtered} filtered, {silent} silent, "
-        )?;
-        write!(f, "{not_asked} not asked, {} unaccounted; {excluded} excluded", self.unaccounted())?;
-        if self.imported > 0 { write!(f, "; {} more known by import only", self.imported) } else { Ok(()) }
-    }
 }
 
 /// What a check concludes about an instance.

@@ -4,6 +4,7 @@
 //! fence that stands below every socket in `discover`. Never resolves a name: a scope of names
 //! would let whoever answers for the name widen the scope.
 
+mod apart;
 mod raw;
 mod scanner;
 
@@ -16,6 +17,7 @@ use toml::Spanned;
 
 use crate::problem::{Problem, Problems};
 use crate::record::Owner;
+pub use apart::Apart;
 use raw::{OneOrMany, Raw};
 pub use scanner::{OWN_AGENT, Scanner};
 
@@ -36,7 +38,11 @@ pub struct Scope {
     pub exclude: Vec<IpNet>,
     /// Ports to ask on every address.
     pub ports: Vec<u16>,
-    /// Connections a second, all probes together.
+    /// UDP ports on which a handshake is tried on every address.
+    pub udp_ports: Vec<u16>,
+    /// Addresses that are not one instance, whatever they have in common.
+    pub apart: Vec<Apart>,
+    /// Connections and packets a second, all probes together.
     pub rate: NonZeroU32,
     /// Who may look at our instances: what they send is no finding. Ourselves among them, if `vantage` says where.
     pub scanners: Vec<Scanner>,
@@ -125,6 +131,7 @@ impl Scope {
             );
         }
         let scanners = scanner::read(raw.scanner, &raw.vantage, &mut at);
+        let apart = apart::read(raw.apart, &mut at);
         let mut names = BTreeSet::new();
         let mut taken = BTreeMap::new();
         let mut instances = Vec::new();
@@ -135,12 +142,8 @@ impl Scope {
             } else if !names.insert(name.clone()) {
                 at(raw.name.span(), format!("two instances are called {name:?}"), "a name must be unique in the scope");
             }
-            let addresses = parse_all(
-                raw.address.as_ref().into_iter().chain(&raw.addresses),
-                |text| text.parse::<SocketAddr>().map_err(|err| err.to_string()),
-                "write address and port: \"10.0.0.7:443\" or \"[2001:db8::7]:443\"; names are not resolved",
-                &mut at,
-            );
+            let addresses =
+                parse_all(raw.address.as_ref().into_iter().chain(&raw.addresses), parse_target, TARGET_HINT, &mut at);
             for (address, spanned) in addresses.iter().zip(raw.address.iter().chain(&raw.addresses)) {
                 if let Some(other) = taken.insert(*address, name.clone())
                     && other != name
@@ -198,6 +201,8 @@ impl Scope {
             networks,
             exclude,
             ports: raw.ports,
+            udp_ports: raw.udp_ports,
+            apart,
             rate: raw.rate.unwrap_or(const { NonZeroU32::new(500).unwrap() }),
             scanners,
             geo: raw.geo,
@@ -216,6 +221,8 @@ impl Scope {
             networks: networks.into_iter().collect(),
             exclude: Vec::new(),
             ports: Vec::new(),
+            udp_ports: Vec::new(),
+            apart: Vec::new(),
             rate: const { NonZeroU32::new(500).unwrap() },
             scanners: Vec::new(),
             geo: None,
@@ -247,6 +254,20 @@ impl Scope {
             || self.instances.iter().flat_map(|instance| &instance.addresses).any(|at| canonical(at.ip()) == ip);
         !self.exclude.iter().any(|net| net.contains(&ip))
             && (self.networks.iter().any(|net| net.contains(&ip)) || declared())
+    }
+
+    /// Whether a handshake over UDP may be tried there: the address is ours, and the port is one of those to try.
+    pub fn allows_udp(&self, target: SocketAddr) -> bool {
+        self.udp_ports.contains(&target.port()) && self.covers(target.ip())
+    }
+
+    /// Every address and port to try over UDP, each once, in order: in the networks and of declared instances.
+    pub fn udp_targets(&self) -> Vec<SocketAddr> {
+        let declared = self.instances.iter().flat_map(|instance| &instance.addresses).map(SocketAddr::ip);
+        let all: BTreeSet<IpAddr> = self.networks.iter().flat_map(|net| addresses(*net)).chain(declared).collect();
+        let ports = |ip| self.udp_ports.iter().map(move |port| SocketAddr::new(ip, *port));
+        let all: BTreeSet<SocketAddr> = all.into_iter().flat_map(ports).collect();
+        all.into_iter().filter(|target| self.allows_udp(*target)).collect()
     }
 
     /// Every address and port to ask, each once, in order. Also how many exclusion took away.
@@ -310,6 +331,12 @@ fn parse_net(text: &str) -> Result<IpNet, String> {
         return Ok(IpNet::from(ip));
     }
     text.parse::<IpNet>().map_err(|err| err.to_string())
+}
+
+const TARGET_HINT: &str = "write address and port: \"10.0.0.7:443\" or \"[2001:db8::7]:443\"; names are not resolved";
+
+fn parse_target(text: &str) -> Result<SocketAddr, String> {
+    text.parse::<SocketAddr>().map_err(|err| err.to_string())
 }
 
 fn parse_all<'a, T>(

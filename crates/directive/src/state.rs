@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::record::{
-    Account, Body, Conclusion, Coverage, Finding, Gap, Instance, InstanceState, Ledger, Mark, Moment, Opening, Outcome,
-    Record, Status, Step, Version,
+    Account, Body, Conclusion, Coverage, Finding, Gap, Instance, InstanceState, Ledger, Mark, Merge, Moment, Opening,
+    Outcome, Record, Status, Step, Version,
 };
 use crate::verdict::Verdict;
 
@@ -41,6 +41,8 @@ pub struct Known {
     pub findings: Vec<Finding>,
     /// What was not seen of it outside checks.
     pub gaps: Vec<Gap>,
+    /// Why several addresses were counted as this one.
+    pub merge: Option<Merge>,
     /// Findings of the latest check.
     pub checked: Checked,
     /// What was done for it.
@@ -114,6 +116,7 @@ impl Known {
             checks: Vec::new(),
             findings: Vec::new(),
             gaps: Vec::new(),
+            merge: None,
             checked: Checked::default(),
             log: Log::default(),
             record: String::new(),
@@ -138,6 +141,10 @@ impl Known {
             if !mine.addresses.contains(address) {
                 mine.addresses.push(address.clone());
             }
+        }
+        // A check knows no addresses, and a decoy by none of its files.
+        if !other.addresses.is_empty() {
+            mine.decoy.clone_from(&other.decoy);
         }
         if other.product.is_some() {
             mine.product.clone_from(&other.product);
@@ -182,7 +189,10 @@ impl State {
             (Body::Ledger(ledger), _) => {
                 self.ledger = Some((at, record.id.clone(), ledger.clone()));
                 self.gaps.clear();
+                // A count says again what is one; what it does not say is several.
+                self.instances.values_mut().for_each(|known| known.merge = None);
             }
+            (Body::Merge(merge), Some(name)) => self.known(name, at).merge = Some(merge.clone()),
             (Body::Instance(instance), _) => self.known(&instance.name, at).merge(instance, &record.id),
             (Body::Finding(finding), Some(name)) => self.known(name, at).pending.findings.push(finding.clone()),
             (Body::Gap(gap), Some(name)) => self.known(name, at).pending.gaps.push(gap.clone()),
@@ -200,7 +210,15 @@ impl State {
                 log.marks.insert(mark.mark.clone(), (at, record.id.clone(), mark.clone()));
             }
             // What belongs to an instance and names none, and what is only told.
-            (Body::Finding(_) | Body::Coverage(_) | Body::Verdict(_) | Body::Account(_) | Body::Moment(_), None) => {}
+            (
+                Body::Finding(_)
+                | Body::Coverage(_)
+                | Body::Verdict(_)
+                | Body::Account(_)
+                | Body::Moment(_)
+                | Body::Merge(_),
+                None,
+            ) => {}
             (Body::Duty(_) | Body::Summary(_), _) => {}
         }
     }

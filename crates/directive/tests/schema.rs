@@ -35,6 +35,7 @@ fn records() -> Vec<Record> {
         (Some("vpn1"), Body::Account(account())),
         (Some("vpn1"), Body::Moment(moment())),
         (None, Body::Ledger(ledger())),
+        (Some("vpn1"), Body::Merge(merge())),
         (Some("vpn1"), Body::Verdict(conclusion())),
         (Some("vpn1"), Body::Duty(duty())),
         (Some("vpn1"), Body::Step(step())),
@@ -79,6 +80,7 @@ fn instance() -> Instance {
         owner: Owner::ThirdParty { commercial: true, name: "Example Hosting".into() },
         has_evidence: true,
         cpe: vec!["cpe:2.3:a:pulsesecure:pulse_connect_secure:9.1r10:*:*:*:*:*:*:*".into()],
+        decoy: vec!["it gives its version for a path that does not exist".into()],
         facts: BTreeMap::from([("hardware-model".into(), "PSA5000".into())]),
     }
 }
@@ -194,6 +196,33 @@ fn ledger() -> Ledger {
         excluded: 1,
         connections: 1_900,
         imported: 7,
+        identified: 30,
+        packets: 3_100,
+        way: Way::Engine { name: "zmap".into(), heard: 300 },
+        udp: Some(UdpCount {
+            asked: 8,
+            answered: 3,
+            kinds: BTreeMap::from([("IKEv2".into(), 3)]),
+            refused: 1,
+            filtered: 1,
+            silent: 2,
+            not_asked: 1,
+        }),
+        instances: BTreeMap::from([(InstanceState::Identified, 24), (InstanceState::ThirdParty, 1)]),
+        third_parties: vec![ThirdParty { name: "Example Hosting".into(), commercial: true, instances: 1 }],
+        unseen: vec!["WireGuard".into()],
+        since: Some(Difference {
+            new: vec!["vpn1".into()],
+            gone: vec!["vpn2".into()],
+            changed: vec!["vpn3: 9.1R9 was 9.1R8".into()],
+        }),
+    }
+}
+
+fn merge() -> Merge {
+    Merge {
+        addresses: vec!["192.0.2.7:443".into(), "192.0.2.8:443".into()],
+        reasons: vec!["one SSH host key, SHA256:xyz".into()],
     }
 }
 

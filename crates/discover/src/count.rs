@@ -1,18 +1,21 @@
 //! Count: what do the answers amount to, instance by instance?
 //!
 //! Each declared instance gives exactly one record, whatever its addresses did; each identified
-//! address that nobody declared gives one more. Nothing is dropped quietly: what could not be
-//! heard, asked or told apart becomes a gap.
+//! address that nobody declared gives one more, or one together with others that are the same instance (`merge.rs`).
+//! Nothing is dropped quietly: what could not be heard, asked or told apart becomes a gap.
 //! Serves ED 21-03 action 1.
 
 use std::net::SocketAddr;
 
-use directive::record::{Gap, Instance, InstanceState, Version, Witness};
+use directive::record::{Gap, Instance, InstanceState, Ledger, Merge, Owner, Version, Witness};
 use directive::scope::{Declared, Scope};
 use directive::text::escape;
 
 use crate::Known;
+use crate::cluster;
+use crate::decoy::{self, Ports};
 use crate::identify::{Identity, Reading};
+use crate::merge::{self, Doubt, Group};
 use crate::sweep::State;
 
 /// Instances and gaps of a discovery.
@@ -20,27 +23,31 @@ use crate::sweep::State;
 pub(crate) struct Count {
     pub(crate) instances: Vec<Instance>,
     pub(crate) gaps: Vec<(Option<String>, Gap)>,
+    /// Of which instance, and why its addresses are one.
+    pub(crate) merges: Vec<(String, Merge)>,
 }
+
+/// One address and what became of it.
+type Own<'a> = (&'a SocketAddr, &'a State<Reading>);
 
 /// Counts declared instances in the order of the scope, then the others by address.
 pub(crate) fn count(scope: &Scope, known: &[Known<'_>], targets: &[SocketAddr], states: &[State<Reading>]) -> Count {
     let mut count = Count::default();
-    for declared in &scope.instances {
-        let own: Vec<_> = targets.iter().zip(states).filter(|(t, _)| declared.addresses.contains(t)).collect();
-        count.add(known, Some(declared), &own);
+    let (groups, doubts) = merge::groups(scope, targets, states);
+    let ports = Ports::of(targets, states);
+    for group in &groups {
+        let own: Vec<_> = group.members.iter().filter_map(|n| Some((targets.get(*n)?, states.get(*n)?))).collect();
+        count.add(known, &ports, group, &own);
     }
-    for (target, state) in targets.iter().zip(states) {
-        if scope.declared_at(*target).is_none() {
-            count.add(known, None, &[(target, state)]);
-        }
-    }
+    doubts.iter().for_each(|doubt| count.doubt(doubt));
     count.unasked(scope, targets, states);
     count
 }
 
 impl Count {
     /// Adds one instance, or nothing if nobody declared it and nobody recognises it.
-    fn add(&mut self, known: &[Known<'_>], declared: Option<&Declared>, own: &[(&SocketAddr, &State<Reading>)]) {
+    fn add(&mut self, known: &[Known<'_>], ports: &Ports, group: &Group<'_>, own: &[Own<'_>]) {
+        let declared = group.declared;
         let readings = own.iter().filter_map(|(target, state)| match state {
             State::Answered(reading) => Some((**target, reading)),
             _ => None,
@@ -54,7 +61,7 @@ impl Count {
             (None, Some((target, _))) if first.is_some() => Some(target.to_string()),
             _ => None,
         };
-        for (target, reading) in readings {
+        for (target, reading) in readings.clone() {
             for trouble in &reading.troubles {
                 // What hides a declared instance, or may hide one nobody knows of, leaves the count open.
                 let required = first.is_none();
@@ -76,15 +83,30 @@ impl Count {
                 cpe.push(name.clone());
             }
         }
+        let mut suspicions: Vec<(SocketAddr, String)> = Vec::new();
+        for (target, reading) in readings.filter(|(_, reading)| !reading.identities.is_empty()) {
+            if let Some(why) = cluster::reason(&reading.marks) {
+                let why = format!("{why}: more instances may stand behind this address; declare each of them");
+                self.gaps.push((Some(name.clone()), gap("cluster-suspected", target, why, false)));
+            }
+            suspicions.extend(decoy::reasons(known, ports, target, reading).into_iter().map(|why| (target, why)));
+        }
+        for (target, why) in &suspicions {
+            let why = format!("{why}; it is counted: look at it, and exclude it from the scope if it is a decoy");
+            self.gaps.push((Some(name.clone()), gap("decoy-suspected", *target, why, false)));
+        }
+        let addresses = addresses(declared, own, &name);
+        if !group.reasons.is_empty() {
+            let merge = Merge { addresses: addresses.clone(), reasons: group.reasons.iter().map(escape).collect() };
+            self.merges.push((name.clone(), merge));
+        }
         self.instances.push(Instance {
             cpe,
             product,
+            decoy: suspicions.into_iter().map(|(_, why)| why).collect(),
             version: Version::from_witnesses(witnesses),
             state: state_of(declared, own, first.is_some()),
-            addresses: match declared {
-                Some(declared) => declared.addresses.iter().map(ToString::to_string).collect(),
-                None => vec![name.clone()],
-            },
+            addresses,
             owner: declared.map(|declared| declared.owner.clone()).unwrap_or_default(),
             has_evidence: declared.is_some_and(|declared| declared.evidence.is_some()),
             facts: declared.map(|declared| declared.facts.clone()).unwrap_or_default(),
@@ -103,6 +125,21 @@ impl Count {
             let why = format!("it also answers as {product}; declare that as an instance of its own");
             self.gaps.push((Some(name.to_owned()), gap("second-product", *target, why, false)));
         }
+    }
+
+    /// Addresses that share a key and are not one, as far as we know.
+    fn doubt(&mut self, doubt: &Doubt) {
+        let Some(first) = doubt.members.first() else { return };
+        let why = format!(
+            "{}; if they are one, declare them as one instance; if not, `[[apart]]` of the scope says so for good",
+            doubt.why
+        );
+        let mut gap = gap("key-shared", *first, why, false);
+        let members: Vec<String> = doubt.members.iter().take(SHOWN).map(ToString::to_string).collect();
+        let more = doubt.members.len() - members.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        gap.place = Some(format!("{}{more}", members.join(", ")));
+        self.gaps.push((None, gap));
     }
 
     /// One gap for all addresses that were not asked for the same reason.
@@ -125,13 +162,43 @@ impl Count {
     }
 }
 
+/// Counts every address once.
+pub(crate) fn ledger(states: &[State<Reading>], excluded: u64) -> Ledger {
+    let mut ledger = Ledger { addresses: states.len() as u64, excluded, ..Ledger::default() };
+    for state in states {
+        *match state {
+            State::Answered(reading) => {
+                ledger.identified += u64::from(!reading.identities.is_empty());
+                &mut ledger.answered
+            }
+            State::Refused => &mut ledger.refused,
+            State::Filtered => &mut ledger.filtered,
+            State::Silent => &mut ledger.silent,
+            State::NotAsked(_) => &mut ledger.not_asked,
+        } += 1;
+    }
+    ledger
+}
+
+/// Addresses that a gap names.
+const SHOWN: usize = 10;
+
+/// What is declared, and what was found to be the same instance.
+fn addresses(declared: Option<&Declared>, own: &[Own<'_>], name: &str) -> Vec<String> {
+    let declared = declared.map(|declared| declared.addresses.as_slice()).unwrap_or_default();
+    let found = own.iter().map(|(target, _)| **target).filter(|target| !declared.contains(target));
+    let all: Vec<String> = declared.iter().copied().chain(found).map(|target| target.to_string()).collect();
+    if all.is_empty() && name.parse::<SocketAddr>().is_ok() { vec![name.to_owned()] } else { all }
+}
+
 /// The best that any of its addresses did.
-fn state_of(declared: Option<&Declared>, own: &[(&SocketAddr, &State<Reading>)], identified: bool) -> InstanceState {
+fn state_of(declared: Option<&Declared>, own: &[Own<'_>], identified: bool) -> InstanceState {
     if identified {
         return InstanceState::Identified;
     }
-    if declared.is_some_and(|declared| declared.addresses.is_empty()) {
-        return InstanceState::EvidenceOnly;
+    if let Some(declared) = declared.filter(|declared| declared.addresses.is_empty()) {
+        let is_elsewhere = declared.evidence.is_none() && matches!(declared.owner, Owner::ThirdParty { .. });
+        return if is_elsewhere { InstanceState::ThirdParty } else { InstanceState::EvidenceOnly };
     }
     let states = own.iter().map(|(_, state)| match state {
         State::Answered(_) => InstanceState::AnsweredUnknown,

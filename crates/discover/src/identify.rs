@@ -17,8 +17,9 @@ use directive::record::{Confidence, Witness};
 use crate::Known;
 use crate::ask::{Answer, Trouble};
 use crate::cpe::{formatted, is_same_product, with_version};
+use crate::marks::Marks;
 use crate::recog::{Database, Match};
-use crate::signs::{identifies, pages};
+use crate::signs::{identifies, pages, said};
 
 /// Characters of a page that fingerprints see: the published ones are made for so many.
 const BODY: usize = 4096;
@@ -32,6 +33,8 @@ pub(crate) struct Reading {
     pub(crate) others: Vec<Other>,
     /// What could not be heard.
     pub(crate) troubles: Vec<Trouble>,
+    /// What another address of the same instance would show too.
+    pub(crate) marks: Marks,
 }
 
 /// One pack recognises an address as its product.
@@ -58,7 +61,8 @@ pub(crate) struct Other {
 
 /// Condenses an answer. The pages are dropped here: they are large.
 pub(crate) fn read(known: &[Known<'_>], target: SocketAddr, answer: Answer) -> Reading {
-    let mut reading = Reading { troubles: answer.troubles.clone(), ..Reading::default() };
+    let (troubles, marks) = (answer.troubles.clone(), Marks::of(&answer));
+    let mut reading = Reading { troubles, marks, ..Reading::default() };
     for (index, known) in known.iter().enumerate() {
         let recognised =
             recognise(known, &|matches| format!("recog {matches} {target}"), &|matches| texts(matches, &answer));
@@ -115,14 +119,17 @@ fn neighbour_in(neighbour: &Neighbour, answer: &Answer) -> Option<Other> {
 
 /// The first version that a probe's answer holds.
 fn version(probe: &Probe, target: SocketAddr, answer: &Answer) -> Option<Told> {
-    let ssh = probe.over == Over::Ssh;
-    let source = if ssh { format!("ssh-banner {target}") } else { format!("http {target} {}", probe.path) };
+    let source = match probe.over {
+        Over::Http => format!("http {target} {}", probe.path),
+        Over::Ssh => format!("ssh-banner {target}"),
+        _ => format!("udp {target}"),
+    };
     probe.version.iter().find_map(|sign| {
         let pages = pages(probe, answer);
         let texts: Vec<&str> = match &sign.place {
             Place::Body => pages.map(|page| page.body.as_str()).collect(),
             Place::Header(name) => pages.flat_map(|page| page.header(name)).collect(),
-            Place::Banner => answer.banner.as_deref().filter(|_| ssh).into_iter().collect(),
+            Place::Banner => said(probe.over, answer).into_iter().collect(),
         };
         texts.into_iter().find_map(|text| {
             let version = sign.pattern.fill(text, &sign.template)?;

@@ -105,6 +105,10 @@ pub struct Claim {
     pub cpe: Vec<String>,
     /// What the server said, by the kind of string as Recog calls it: `html_title`, `http_header.server`, `ssh.banner`.
     pub texts: Vec<(&'static str, String)>,
+    /// SHA-256 of the public key of its certificate, in hex.
+    pub certificate_key: Option<String>,
+    /// Host names that its certificate is for.
+    pub certificate_names: Vec<String>,
 }
 
 impl Claim {
@@ -120,6 +124,8 @@ impl Claim {
             version: None,
             cpe: Vec::new(),
             texts: Vec::new(),
+            certificate_key: None,
+            certificate_names: Vec::new(),
         }
     }
 }

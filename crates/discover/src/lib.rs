@@ -9,33 +9,48 @@
 //! Tests: `tests/*.rs`, over loopback.
 
 mod ask;
+mod cluster;
 mod count;
 mod cpe;
+mod decoy;
 mod fence;
+mod first;
+mod handshake;
 mod identify;
 pub mod import;
 mod limits;
+mod marks;
+mod merge;
 mod others;
+mod patience;
 pub mod recog;
 mod signs;
 mod sweep;
+mod udp;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread;
 
 use directive::probe::{Over, Probe, Probes};
 use directive::product::Product;
 use directive::progress::Progress;
-use directive::record::{Finding, Gap, Instance, Ledger};
+use directive::record::{Finding, Gap, Instance, Ledger, Merge, Way};
 use directive::scope::{OWN_AGENT, Scope};
 use hyper::Uri;
 use hyper::header::HeaderValue;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::unbounded_channel;
 
 use self::ask::Questions;
 use self::fence::Fence;
+use self::first::First;
+use self::identify::Reading;
 pub use self::limits::Limits;
-use self::sweep::Sweep;
+use self::sweep::{Ahead, State, Sweep};
 
 /// A product that a pack describes, and how to recognise it.
 #[derive(Debug, Clone, Copy)]
@@ -59,10 +74,29 @@ pub struct Request<'a> {
     pub known: &'a [Known<'a>],
     /// What other tools know of its addresses.
     pub imports: &'a [import::Import],
+    /// How the addresses are asked first.
+    pub begin: Begin,
     /// What it may cost.
     pub limits: Limits,
     /// Who watches. One unit is one address.
     pub progress: &'a dyn Progress,
+}
+
+/// How the addresses of a scope are asked first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Begin {
+    /// With packets of our own where they can be sent and there are many addresses, else by connecting.
+    #[default]
+    Packets,
+    /// By connecting to each.
+    Connecting,
+    /// With what another program has heard; then the rest as by [`Begin::Packets`], since such programs lose hosts.
+    Heard {
+        /// The program.
+        engine: String,
+        /// Addresses that listen, as it says.
+        open: BTreeSet<SocketAddr>,
+    },
 }
 
 /// What was discovered.
@@ -77,6 +111,8 @@ pub struct Outcome {
     pub findings: Vec<(Option<String>, Finding)>,
     /// What could not be seen, with the instance's name where it has one.
     pub gaps: Vec<(Option<String>, Gap)>,
+    /// Which addresses were counted as one instance, by its name, and why.
+    pub merges: Vec<(String, Merge)>,
 }
 
 /// Why a discovery could not start. What an address does is never an error.
@@ -116,23 +152,91 @@ pub enum Error {
 /// party").
 pub fn discover(request: &Request<'_>) -> Result<Outcome, Error> {
     let questions = questions(request)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| Error::Runtime { source })?;
+    let runtime = runtime()?;
     let (targets, excluded) = request.scope.targets();
-    let fence = Fence::new(request.scope, request.limits.connect);
-    let shared = Arc::new(Sweep { fence, limits: request.limits.clone(), questions });
+    let udp_targets = request.scope.udp_targets();
+    let budget = request.limits.budget.saturating_mul((targets.len() + udp_targets.len()) as u64);
+    let fence = Arc::new(Fence::new(request.scope, request.limits.connect, budget));
+    let shared = Arc::new(Sweep { fence: Arc::clone(&fence), limits: request.limits.clone(), questions });
     let read = |target, answer| identify::read(request.known, target, answer);
-    let states = runtime.block_on(sweep::sweep(Arc::clone(&shared), &targets, request.progress, read));
-    let mut ledger = sweep::ledger(&states, excluded, shared.fence.connections());
-    let count::Count { mut instances, mut gaps } = count::count(request.scope, request.known, &targets, &states);
+    let (states, way) = sweep_all(&runtime, request, &shared, &targets, &read)?;
+    let over_udp = udp::sweep(Arc::clone(&fence), &request.limits, &udp_targets, request.progress, read);
+    let udp_states = runtime.block_on(over_udp);
+    let mut ledger = count::ledger(&states, excluded);
+    (ledger.connections, ledger.packets, ledger.way) = (fence.connections(), fence.packets(), way);
+    ledger.udp = udp::count(&udp_states);
+    let counted = count::count(request.scope, request.known, &targets, &states);
+    let count::Count { mut instances, mut gaps, mut merges } = counted;
+    udp::add(request.known, &udp_targets, &udp_states, &mut instances);
     let own = import::Own { scope: request.scope, known: request.known, targets: &targets, states: &states };
     let imported = import::weigh(&own, request.imports, &mut instances);
     ledger.imported = imported.unasked;
     gaps.extend(imported.gaps);
+    merges.extend(imported.merges);
+    ledger.count(&instances);
+    let unseen = request.known.iter().filter(|known| known.product.silent_by_design);
+    ledger.unseen = unseen.map(|known| known.product.name.clone()).collect();
     let findings = others::findings(request.scope, &targets, &states);
-    Ok(Outcome { instances, ledger, findings, gaps })
+    Ok(Outcome { instances, ledger, findings, gaps, merges })
+}
+
+fn runtime() -> Result<Runtime, Error> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|source| Error::Runtime { source })
+}
+
+/// Asks every target; the first pass has a thread of its own, so that conversations do not make it late.
+fn sweep_all(
+    runtime: &Runtime,
+    request: &Request<'_>,
+    sweep: &Arc<Sweep>,
+    targets: &[SocketAddr],
+    read: &dyn Fn(SocketAddr, ask::Answer) -> Reading,
+) -> Result<(Vec<State<Reading>>, Way), Error> {
+    let none = BTreeSet::new();
+    let heard = match &request.begin {
+        Begin::Heard { open, .. } => open,
+        _ => &none,
+    };
+    let is_first = |target: SocketAddr| first::can_ask(target) && !heard.contains(&target);
+    let is_many = targets.iter().filter(|target| is_first(**target)).count() >= request.limits.many;
+    let raw = match &request.begin {
+        Begin::Connecting => None,
+        _ => is_many.then(|| sweep.fence.raw(sweep.limits.packets.max(1))),
+    };
+    let (raw, way) = match raw {
+        None => (None, Way::Connections),
+        Some(Ok(raw)) => (Some(raw), Way::Packets),
+        Some(Err(err)) => (None, Way::ConnectionsOnly { why: format!("raw sockets need CAP_NET_RAW: {err}") }),
+    };
+    let way = match &request.begin {
+        Begin::Heard { engine, open } => Way::Engine { name: engine.clone(), heard: open.len() as u64 },
+        _ => way,
+    };
+    let has_first = raw.is_some();
+    let unasked = |(index, target): (usize, &SocketAddr)| (!has_first || !is_first(*target)).then_some(index);
+    let mut unasked: Vec<usize> = targets.iter().enumerate().filter_map(unasked).collect();
+    // What is known to listen before what may keep us waiting.
+    unasked.sort_by_key(|index| targets.get(*index).is_none_or(|target| !heard.contains(target)));
+    let Some(raw) = raw else {
+        let ahead = Ahead { unasked, first: None };
+        return Ok((runtime.block_on(sweep::sweep(Arc::clone(sweep), targets, ahead, request.progress, read)), way));
+    };
+    let own = self::runtime()?;
+    let states = thread::scope(|scope| {
+        let (tell, told) = unbounded_channel();
+        let first = First::new(raw, &sweep.limits, targets, is_first, tell);
+        scope.spawn(move || own.block_on(first.run()));
+        let ahead = Ahead { unasked, first: Some(told) };
+        runtime.block_on(sweep::sweep(Arc::clone(sweep), targets, ahead, request.progress, read))
+    });
+    Ok((states, way))
+}
+
+/// Takes bytes for what the network answers to packets and handshakes: for fuzzing.
+#[cfg(fuzzing)]
+pub fn hear(bytes: &[u8]) {
+    fence::hear(bytes);
+    handshake::hear(bytes);
 }
 
 /// What all packs together ask, each path once.
@@ -150,6 +254,7 @@ fn questions(request: &Request<'_>) -> Result<Questions, Error> {
     let asked = paths(first.into_iter(), &mut seen)?;
     let versions = paths(later.into_iter(), &mut seen)?;
     let further = paths(neighbours.clone(), &mut seen)?;
+    let controls = controls(products.clone());
     let products: Vec<Probe> = products.map(|(_, probe)| probe.clone()).collect();
     let neighbours: Vec<Probe> = neighbours.map(|(_, probe)| probe.clone()).collect();
     let has_database = |kind: &str| known.clone().flat_map(|known| known.recog).any(|db| db.matches.starts_with(kind));
@@ -161,6 +266,7 @@ fn questions(request: &Request<'_>) -> Result<Questions, Error> {
         icon: has_database("favicon.") || signs().any(|sign| sign.icon.is_some()),
         jarm: has_database("tls.jarm") || signs().any(|sign| sign.jarm.is_some()),
         paths: asked,
+        controls,
         versions,
         further,
         products,
@@ -188,6 +294,19 @@ fn paths<'p>(
         }
     }
     Ok(paths)
+}
+
+/// For each path with a version, one beside it that nobody has: another name of the same kind in the same folder.
+fn controls<'p>(probes: impl Iterator<Item = (&'p str, &'p Probe)>) -> BTreeMap<String, Uri> {
+    let told = probes.map(|(_, probe)| probe).filter(|probe| probe.over == Over::Http && !probe.version.is_empty());
+    told.filter_map(|probe| Some((probe.path.clone(), made_up(&probe.path)?))).collect()
+}
+
+fn made_up(path: &str) -> Option<Uri> {
+    let (folder, name) = path.split('?').next()?.rsplit_once('/')?;
+    let kind = name.rsplit_once('.').map(|(_, kind)| format!(".{kind}")).unwrap_or_default();
+    let random = RandomState::new().hash_one(path);
+    format!("{folder}/{random:016x}{kind}").parse().ok()
 }
 
 /// `Portcullis/0.1.0 (Example Agency; soc@example.gov)`: intruders ask for the same paths, so the

@@ -13,6 +13,19 @@ pub struct Limits {
     pub connect: Duration,
     /// Tries per address before it counts as silent: one lost packet must not hide an instance.
     pub attempts: u32,
+    /// Packets of our own to each address before it counts as silent: where one in a hundred is lost each way, one
+    /// host in six million is missed by four.
+    pub packets: u8,
+    /// The least time between two of them. Quicker hosts there are, but not when they are busy.
+    pub shortest: Duration,
+    /// The addresses from which on a sweep begins with packets of our own. A few are asked as quickly by connecting.
+    pub many: usize,
+    /// Connections and packets for each address of the scope, on the average of a run: whatever goes wrong, it ends.
+    pub budget: u64,
+    /// Connections to an address that has answered a packet before it counts as one that does not let us in.
+    pub persistence: u32,
+    /// Tries of a handshake over UDP, where silence and loss look alike.
+    pub datagrams: u32,
     /// Addresses in conversation at the same time. Stays under the usual 1,024 open files of a
     /// process, and lets the default rate of 500 a second be reached over silent networks.
     pub concurrency: usize,
@@ -42,6 +55,12 @@ impl Default for Limits {
         Self {
             connect: Duration::from_secs(1),
             attempts: 2,
+            packets: 4,
+            shortest: Duration::from_millis(40),
+            many: 64,
+            budget: 40,
+            persistence: 5,
+            datagrams: 3,
             concurrency: 512,
             banner: Duration::from_millis(600),
             handshake: Duration::from_secs(3),

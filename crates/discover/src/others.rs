@@ -77,7 +77,7 @@ mod tests {
         let other = |name: &&str| Other { name: (*name).to_owned(), sign: "neighbour x".into(), cpe: None };
         let state = || {
             let identities = if is_product { vec![Identity::default()] } else { Vec::new() };
-            State::Answered(Reading { identities, others: others.iter().map(other).collect(), troubles: Vec::new() })
+            State::Answered(Reading { identities, others: others.iter().map(other).collect(), ..Reading::default() })
         };
         let told = findings(&scope, &targets, &[state(), state()]);
         let shown: Vec<_> = told

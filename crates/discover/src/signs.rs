@@ -16,8 +16,17 @@ pub(crate) fn pages<'a>(probe: &'a Probe, answer: &'a Answer) -> impl Iterator<I
     answer.pages.iter().filter(|page| match probe.over {
         Over::Http => page.path == probe.path,
         Over::Pages => true,
-        Over::Ssh | Over::Tls => false,
+        _ => false,
     })
+}
+
+/// What was said in words: an SSH banner, or the answer to a handshake over UDP.
+pub(crate) fn said(over: Over, answer: &Answer) -> Option<&str> {
+    match over {
+        Over::Http | Over::Pages | Over::Tls => None,
+        Over::Ssh => answer.banner.as_deref(),
+        _ => answer.spoken.as_ref().filter(|spoken| spoken.over == over).map(|spoken| spoken.text.as_str()),
+    }
 }
 
 fn shows(sign: &Sign, probe: &Probe, answer: &Answer) -> bool {
@@ -26,7 +35,7 @@ fn shows(sign: &Sign, probe: &Probe, answer: &Answer) -> bool {
     let names = answer.certificate.iter().flat_map(|certificate| [&certificate.subject, &certificate.issuer]);
     !sign.is_empty()
         && of_page
-        && banner.as_ref().is_none_or(|pattern| answer.banner.iter().any(|banner| pattern.is_match(banner)))
+        && banner.as_ref().is_none_or(|pattern| said(probe.over, answer).is_some_and(|said| pattern.is_match(said)))
         && certificate.as_ref().is_none_or(|pattern| names.clone().any(|name| pattern.is_match(name)))
         && icon.as_ref().is_none_or(|pattern| answer.icons.iter().any(|icon| pattern.is_match(&icon.md5)))
         && jarm.as_ref().is_none_or(|pattern| answer.jarm.iter().any(|jarm| pattern.is_match(jarm)))
@@ -59,11 +68,16 @@ mod tests {
         };
         let answer = Answer {
             banner: Some("Gate_1".into()),
-            certificate: Some(Certificate { subject: "CN=gate,O=Example".into(), issuer: "CN=Maker".into() }),
+            certificate: Some(Certificate {
+                subject: "CN=gate,O=Example".into(),
+                issuer: "CN=Maker".into(),
+                key: "00".into(),
+                names: Default::default(),
+            }),
             pages: vec![page("/", 302, ("location", "/gate")), page("/other", 200, ("server", "Gate"))],
             icons: vec![Icon { md5: "900150983cd24fb0d6963f7d28e17f72".into(), mmh3: 7 }],
             jarm: Some("2ad2ad".into()),
-            troubles: Vec::new(),
+            ..Answer::default()
         };
         assert_eq!(identifies(&probes.probes[0], &answer), expected, "{sign}");
     }

@@ -14,12 +14,13 @@ use toml::{Table, Value};
 const LOOKING: [&str; 7] = ["evidence", "feed", "discover", "check", "mitigate", "update", "respond"];
 
 /// Strings in kebab-case that are no codes, and what they are.
-const NO_CODES: [(&str, &str); 14] = [
+const NO_CODES: [(&str, &str); 19] = [
     ("birth", "a time of a file"),
     ("ctime", "a time of a file"),
     ("dpkg-statoverride", "the name of a rule"),
     ("event", "the time of an event of a log"),
     ("group", "who owns a file"),
+    ("hard-reset", "a packet of OpenVPN"),
     ("http-server-header", "a script of nmap"),
     ("http-title", "a script of nmap"),
     ("mtime", "a time of a file"),
@@ -29,6 +30,10 @@ const NO_CODES: [(&str, &str); 14] = [
     ("set-cookie", "an HTTP header"),
     ("ssl-cert", "a script of nmap"),
     ("www-authenticate", "an HTTP header"),
+    ("x-backend-server", "an HTTP header"),
+    ("x-feserver", "an HTTP header"),
+    ("x-node", "an HTTP header"),
+    ("x-served-by", "an HTTP header"),
 ];
 
 /// What stands before a string that is a code in any crate.

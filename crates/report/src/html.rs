@@ -40,6 +40,8 @@ struct Page<'a> {
     done: Vec<DutyView<'a>>,
     instances: Vec<InstanceView<'a>>,
     ledger: Vec<(&'static str, u64)>,
+    /// What the ledger says beside the numbers of addresses.
+    sentences: Vec<String>,
     unaccounted: u64,
     gaps: Vec<GapView>,
     form: FormView<'a>,
@@ -132,12 +134,14 @@ fn page(report: &Report) -> Page<'_> {
             vec![
                 ("in scope", ledger.addresses),
                 ("answered", ledger.answered),
+                ("of them identified", ledger.identified),
                 ("refused", ledger.refused),
                 ("filtered", ledger.filtered),
                 ("silent", ledger.silent),
                 ("not asked", ledger.not_asked),
             ]
         }),
+        sentences: ledger.map_or_else(Vec::new, |ledger| ledger.to_string().lines().skip(1).map(escape).collect()),
         unaccounted: ledger.map_or(0, Ledger::unaccounted),
         gaps: gaps(&report.gaps),
         form: form(&report.form),
@@ -184,6 +188,9 @@ fn instance_view<'a>(report: &Report, of: &'a InstanceReport) -> InstanceView<'a
     if !instance.addresses.is_empty() {
         facts.push(("Addresses", escape(instance.addresses.join(", "))));
     }
+    let one = of.merge.iter().flat_map(|merge| &merge.reasons);
+    facts.extend(one.map(|reason| ("Counted as one", escape(reason))));
+    facts.extend(instance.decoy.iter().map(|reason| ("Likely a decoy", escape(reason))));
     if let Some(at) = of.checked_at {
         facts.push(("Checked", words::moment(at, &report.zone)));
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use directive::pack::Pack;
 use directive::plan::Plan;
 use directive::record::{
-    Account, Conclusion, Coverage, DutyCount, Finding, Gap, Instance, Ledger, Moment, PackRef, WaitsFor,
+    Account, Conclusion, Coverage, DutyCount, Finding, Gap, Instance, Ledger, Merge, Moment, PackRef, WaitsFor,
 };
 use directive::state::{Known, State};
 use directive::verdict::Verdict;
@@ -104,6 +104,9 @@ pub struct InstanceReport {
     pub accounts: Vec<Account>,
     /// What happened, in order.
     pub timeline: Vec<Moment>,
+    /// Why several addresses are counted as this one, where nobody declared it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merge: Option<Merge>,
     /// Earlier verdicts, oldest first: a restored instance is not one where nothing was found.
     pub earlier: Vec<(Timestamp, Verdict)>,
 }
@@ -184,6 +187,7 @@ fn instance(known: &Known) -> InstanceReport {
         gaps: known.gaps.iter().chain(&known.checked.gaps).cloned().collect(),
         accounts: known.checked.accounts.clone(),
         timeline: known.checked.timeline.clone(),
+        merge: known.merge.clone(),
         earlier: earlier.iter().map(|check| (check.at, check.conclusion.verdict)).collect(),
     }
 }

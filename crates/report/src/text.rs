@@ -129,6 +129,12 @@ impl Page {
         if !instance.addresses.is_empty() {
             self.line(4, &escape(instance.addresses.join(", ")));
         }
+        for reason in of.merge.iter().flat_map(|merge| &merge.reasons) {
+            self.line(4, &format!("counted as one: {}", escape(reason)));
+        }
+        for reason in &instance.decoy {
+            self.line(4, &format!("likely a decoy: {}", escape(reason)));
+        }
         for witness in &instance.version.witnesses {
             let hint = if witness.confidence == Confidence::Low { " (a hint)" } else { "" };
             self.line(4, &format!("witness {}{hint} says {}: {}", witness.source, witness.value, witness.why));
@@ -221,7 +227,7 @@ impl Page {
             return;
         };
         self.heading("Addresses");
-        self.line(2, &ledger.to_string());
+        ledger.to_string().lines().for_each(|line| self.line(2, &escape(line)));
         self.gaps(&report.gaps);
     }
 

@@ -75,6 +75,7 @@ pub(crate) fn state(state: InstanceState) -> &'static str {
         InstanceState::Silent => "silent",
         InstanceState::Imported => "known by import only",
         InstanceState::EvidenceOnly => "known from evidence only",
+        InstanceState::ThirdParty => "at a third party, not asked",
     }
 }
 

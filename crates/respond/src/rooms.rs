@@ -7,11 +7,11 @@ use std::num::NonZeroUsize;
 use check::{Baseline, Hunt, Request};
 use directive::pack::Pack;
 use directive::progress::Progress;
-use directive::record::{Body, Finding, Instance, InstanceState, Version};
+use directive::record::{Body, Difference, Finding, Instance, InstanceState, Version};
 use directive::scope::Declared;
 use directive::state::State;
 use discover::recog::load_all;
-use discover::{Known, Limits};
+use discover::{Begin, Known, Limits};
 
 use crate::inputs::Inputs;
 
@@ -65,9 +65,13 @@ pub(crate) fn discover(
         .map(|(pack, recog)| Known { pack: pack.id(), product: &pack.product, probes: &pack.probes, recog })
         .collect();
     let imports = &inputs.imports;
-    let request =
-        discover::Request { scope: &inputs.scope, known: &known, imports, limits: Limits::default(), progress };
-    let outcome = discover::discover(&request)?;
+    let (begin, limits) = (Begin::default(), Limits::default());
+    let request = discover::Request { scope: &inputs.scope, known: &known, imports, begin, limits, progress };
+    let mut outcome = discover::discover(&request)?;
+    if state.ledger.is_some() {
+        let before = state.instances.values().map(|known| &known.instance);
+        outcome.ledger.since = Some(Difference::between(before, &outcome.instances));
+    }
     let mut facts = vec![(None, Body::Ledger(outcome.ledger))];
     for instance in outcome.instances {
         let name = instance.name.clone();
@@ -76,6 +80,7 @@ pub(crate) fn discover(
         facts.extend(disagreement.map(|finding| (Some(name), Body::Finding(finding))));
     }
     facts.extend(outcome.findings.into_iter().map(|(name, finding)| (name, Body::Finding(finding))));
+    facts.extend(outcome.merges.into_iter().map(|(name, merge)| (Some(name), Body::Merge(merge))));
     facts.extend(outcome.gaps.into_iter().map(|(name, gap)| (name, Body::Gap(gap))));
     Ok(facts)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ::directive::pack::Pack;
-use ::directive::record::{Body, DutyCount, Record, Status};
+use ::directive::record::{Body, Difference, DutyCount, Instance, Record, Status};
 use ::directive::scope::Scope;
 use ::directive::verdict::Exit;
 use ::discover::import::{self, Import};
@@ -13,6 +13,7 @@ use ::respond::fingerprints;
 use jiff::Timestamp;
 
 use crate::clock::Clock;
+use crate::engine::{self, Engine};
 use crate::error::CommandError;
 use crate::open;
 use crate::progress::{Bar, Stop};
@@ -46,6 +47,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FOLDER")]
     recog: Vec<PathBuf>,
 
+    /// Who asks every address first; what another program does not hear is asked again
+    #[arg(long, value_enum, default_value_t = Engine::Builtin, requires = "scope")]
+    engine: Engine,
+
+    /// What `discover --json` printed the last time: the ledger says what is different
+    #[arg(long, value_name = "FILE")]
+    since: Option<PathBuf>,
+
     /// Folder or id of a directive's pack; may be given again. Default: all that are found
     #[arg(long, value_name = "P")]
     pack: Vec<String>,
@@ -67,14 +76,17 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         .zip(&recog)
         .map(|(pack, recog)| Known { pack: pack.id(), product: &pack.product, probes: &pack.probes, recog })
         .collect();
+    let before = args.since.as_deref().map(before).transpose()?;
+    let begin = engine::begin(args.engine, &scope)?;
     let stop = Stop::listen();
     let bar = Bar::new(&stop, ui.is_watched());
     bar.begin("Counting instances: addresses");
     let request =
-        Request { scope: &scope, known: &known, imports: &imports, limits: Limits::default(), progress: &bar };
+        Request { scope: &scope, known: &known, imports: &imports, begin, limits: Limits::default(), progress: &bar };
     let outcome = ::discover::discover(&request);
     bar.end();
-    let outcome = outcome.map_err(|err| CommandError::because("the discovery cannot begin", err))?;
+    let mut outcome = outcome.map_err(|err| CommandError::because("the discovery cannot begin", err))?;
+    outcome.ledger.since = before.map(|before| Difference::between(&before, &outcome.instances));
     let exit = exit(&outcome);
     let now = Clock::machine().now();
     let records = records(outcome, now);
@@ -90,6 +102,28 @@ fn scope(path: &Path) -> Result<Scope, CommandError> {
         .map_err(|err| CommandError::because(format!("cannot read the scope file {}", path.display()), err))?;
     Scope::parse(&path.display().to_string(), &String::from_utf8_lossy(&bytes))
         .map_err(|err| CommandError::because("the scope file cannot be used", err))
+}
+
+/// The instances of an earlier count, from its records.
+fn before(path: &Path) -> Result<Vec<Instance>, CommandError> {
+    let name = path.display().to_string();
+    let bytes = open::read(path).map_err(|err| CommandError::because(format!("cannot read {name}"), err))?;
+    let mut instances = Vec::new();
+    let mut is_whole = false;
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let record: Record = serde_json::from_slice(line).map_err(|err| {
+            CommandError::because(format!("{name} holds no records"), err).hint("give what `discover --json` printed")
+        })?;
+        is_whole |= matches!(record.body, Body::Ledger(_));
+        instances.extend(match record.body {
+            Body::Instance(instance) => Some(instance),
+            _ => None,
+        });
+    }
+    if !is_whole {
+        return Err(CommandError::new(format!("{name} holds no ledger: it is no whole count")));
+    }
+    Ok(instances)
 }
 
 fn imports(args: &Args) -> Result<Vec<Import>, CommandError> {
@@ -159,6 +193,7 @@ fn records(outcome: Outcome, at: Timestamp) -> Vec<Record> {
         facts.extend(disagreement.map(|finding| (name, Body::Finding(finding))));
     }
     facts.extend(outcome.findings.into_iter().map(|(name, finding)| (name, Body::Finding(finding))));
+    facts.extend(outcome.merges.into_iter().map(|(name, merge)| (Some(name), Body::Merge(merge))));
     facts.extend(outcome.gaps.into_iter().map(|(name, gap)| (name, Body::Gap(gap))));
     facts.push((None, Body::Ledger(outcome.ledger)));
     let step = ::directive::record::short_digest(&[b"discover", at.to_string().as_bytes()]);

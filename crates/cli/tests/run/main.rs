@@ -9,6 +9,7 @@ mod lab;
 mod live;
 mod manifest;
 mod names;
+mod netns;
 mod packages;
 mod resume;
 mod workbook;

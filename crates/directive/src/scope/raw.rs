@@ -19,6 +19,10 @@ pub(super) struct Raw {
     pub(super) exclude: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) ports: Vec<u16>,
+    #[serde(default)]
+    pub(super) udp_ports: Vec<u16>,
+    #[serde(default)]
+    pub(super) apart: Vec<super::apart::Raw>,
     pub(super) rate: Option<NonZeroU32>,
     #[serde(default)]
     pub(super) import: Vec<String>,

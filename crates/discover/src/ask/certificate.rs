@@ -5,6 +5,12 @@
 //! in the certificate.
 //! Source: RFC 2253 section 2.4 (escaping); the note at the head of Recog's `x509_subjects.xml`.
 
+use std::collections::BTreeSet;
+
+use directive::record::hex;
+use sha2::{Digest as _, Sha256};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
 use x509_parser::oid_registry::{
     OID_X509_COMMON_NAME, OID_X509_COUNTRY_NAME, OID_X509_LOCALITY_NAME, OID_X509_ORGANIZATION_NAME,
     OID_X509_ORGANIZATIONAL_UNIT, OID_X509_POSTAL_CODE, OID_X509_SERIALNUMBER, OID_X509_STATE_OR_PROVINCE_NAME,
@@ -23,14 +29,39 @@ pub(crate) struct Certificate {
     pub(crate) subject: String,
     /// The same for the issuer.
     pub(crate) issuer: String,
+    /// SHA-256 of the public key with its algorithm, in hex.
+    pub(crate) key: String,
+    /// Host names that it is for, in lower case: those of the extension, and the common name.
+    pub(crate) names: BTreeSet<String>,
 }
 
 impl Certificate {
     /// Reads the names; `None` if it is no certificate.
     pub(crate) fn read(der: &[u8]) -> Option<Self> {
         let (_, certificate) = parse_x509_certificate(der).ok()?;
-        Some(Self { subject: written(certificate.subject()), issuer: written(certificate.issuer()) })
+        Some(Self {
+            subject: written(certificate.subject()),
+            issuer: written(certificate.issuer()),
+            key: hex(&Sha256::digest(certificate.public_key().raw)),
+            names: names(&certificate),
+        })
     }
+}
+
+/// Names that are kept: a hosting provider's certificate has a hundred.
+const MOST: usize = 100;
+
+/// The host names of a certificate.
+fn names(certificate: &X509Certificate<'_>) -> BTreeSet<String> {
+    let alternative = certificate.subject_alternative_name().ok().flatten();
+    let alternative = alternative.into_iter().flat_map(|names| &names.value.general_names);
+    let dns = alternative.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        _ => None,
+    });
+    let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok().map(str::to_owned));
+    let all = dns.chain(common).filter(|name| !name.is_empty() && name.len() <= 253);
+    all.take(MOST).map(|name| name.to_ascii_lowercase()).collect()
 }
 
 const ORDER: [(&str, Oid<'static>); 9] = [

@@ -271,7 +271,12 @@ impl Visitor<'_> {
     }
 
     async fn connect(&self) -> Result<TcpStream, Trouble> {
-        self.fence.connect(self.target).await.map_err(|err| missing("another connection", &err.to_string()))
+        // It has taken one connection before, so that silence is loss.
+        let (patience, tries) = (self.limits.connect, self.limits.persistence);
+        self.fence
+            .connect_again(self.target, patience, tries)
+            .await
+            .map_err(|err| missing("another connection", &err.to_string()))
     }
 
     async fn begin(&mut self, wire: Box<dyn Wire>) -> Result<(), Trouble> {

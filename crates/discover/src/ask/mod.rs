@@ -5,6 +5,7 @@
 //! What goes wrong on the way is a [`Trouble`], and later a gap: the other side may be hostile.
 
 mod certificate;
+mod host_key;
 mod http;
 mod icon;
 mod jarm;
@@ -12,10 +13,11 @@ mod listening;
 mod ssh;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use directive::probe::Probe;
+use directive::probe::{Over, Probe};
 use directive::product::Product;
 use hyper::Uri;
 use hyper::header::HeaderValue;
@@ -30,7 +32,7 @@ use crate::recog::Database;
 use crate::{identify, signs};
 
 /// What all packs together want to know.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Questions {
     /// Whether anybody asks for an SSH banner.
     pub(crate) ssh: bool,
@@ -38,6 +40,8 @@ pub(crate) struct Questions {
     pub(crate) tls: bool,
     /// Paths to ask for over HTTP, each once.
     pub(crate) paths: Vec<Uri>,
+    /// For each path with a version, one that nobody has: whoever gives the same page there is no such server.
+    pub(crate) controls: BTreeMap<String, Uri>,
     /// Paths whose answers tell a version and nothing else: to ask for where a product was recognised.
     pub(crate) versions: Vec<Uri>,
     /// Paths to ask for where no product was recognised, until a neighbour is.
@@ -82,6 +86,10 @@ impl Questions {
 pub(crate) struct Answer {
     /// An SSH identification without its `SSH-2.0-`.
     pub(crate) banner: Option<String>,
+    /// The fingerprint of the SSH host key.
+    pub(crate) host_key: Option<String>,
+    /// Whether a made-up path gives the same page as one with a version.
+    pub(crate) repeats_itself: bool,
     /// What the certificate says, where the port speaks TLS.
     pub(crate) certificate: Option<Certificate>,
     /// Pages, in the order in which they were asked for.
@@ -90,8 +98,19 @@ pub(crate) struct Answer {
     pub(crate) icons: Vec<Icon>,
     /// How the server speaks TLS, in 62 digits.
     pub(crate) jarm: Option<String>,
+    /// What was said over UDP.
+    pub(crate) spoken: Option<Spoken>,
     /// What could not be heard.
     pub(crate) troubles: Vec<Trouble>,
+}
+
+/// The answer to a handshake over UDP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spoken {
+    /// Which handshake it answers.
+    pub(crate) over: Over,
+    /// What it says, in words.
+    pub(crate) text: String,
 }
 
 /// One HTTP answer.
@@ -175,7 +194,10 @@ async fn converse(
             heard => heard,
         };
         match heard {
-            ssh::Heard::Banner(banner) => answer.banner = Some(banner),
+            ssh::Heard::Banner(banner) => {
+                answer.banner = Some(banner);
+                answer.host_key = host_key::ask(fence, limits, target).await;
+            }
             ssh::Heard::Trouble(trouble) => answer.troubles.push(trouble),
             // Whoever speaks first and is not SSH is not a web server either.
             ssh::Heard::Other => {}

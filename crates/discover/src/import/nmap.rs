@@ -3,9 +3,13 @@
 //! The document type is never loaded and entities of its own are never expanded. UDP ports are passed over: what nmap
 //! calls open there is often only silent.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
+
+use crate::ask::Certificate;
 
 use super::{Claim, Collector, Kind, Port, Wrong};
 
@@ -32,6 +36,7 @@ pub(super) fn read(bytes: &[u8], out: &mut Collector<'_>) -> Result<(), Wrong> {
             }
             Event::End(element) => match element.name().as_ref() {
                 "cpe" => host.is_cpe = false,
+                "elem" => host.end_pem(),
                 "port" => host.end_port(),
                 "host" => std::mem::take(&mut host).end(out),
                 "nmaprun" => return Ok(()),
@@ -39,6 +44,9 @@ pub(super) fn read(bytes: &[u8], out: &mut Collector<'_>) -> Result<(), Wrong> {
             },
             Event::Text(text) if host.is_cpe => {
                 host.port.iter_mut().for_each(|port| port.cpe.push(text.xml10_content().into_owned()));
+            }
+            Event::Text(text) if host.pem.is_some() => {
+                host.pem.iter_mut().for_each(|pem| pem.push_str(&text.xml10_content()));
             }
             // A scan that was interrupted ends in the middle: what was told until then counts.
             Event::Eof if is_nmap => {
@@ -59,6 +67,8 @@ struct Host {
     names: Vec<String>,
     is_tcp: bool,
     is_cpe: bool,
+    /// The certificate, while it is read.
+    pem: Option<String>,
     port: Option<Claim>,
     ports: Vec<Claim>,
     strange: u64,
@@ -108,6 +118,7 @@ impl Host {
                 port.names.extend(value("hostname"));
             }
             "cpe" => self.is_cpe = true,
+            "elem" if value("key").is_some_and(|key| key == "pem") => self.pem = Some(String::new()),
             "script" => {
                 let output = value("output").unwrap_or_default();
                 match value("id").as_deref() {
@@ -120,6 +131,19 @@ impl Host {
             }
             _ => {}
         }
+    }
+
+    /// The certificate itself, which the script `ssl-cert` keeps: what it holds we read as our own.
+    fn end_pem(&mut self) {
+        let (Some(pem), Some(port)) = (self.pem.take(), &mut self.port) else { return };
+        // Its line ends and most dashes are references, which come as events of their own; base64 has no dash.
+        let inside = pem.split('-').max_by_key(|part| part.len()).unwrap_or_default();
+        let text: String = inside.chars().filter(|c| !c.is_whitespace()).collect();
+        let Some(read) = STANDARD.decode(text).ok().and_then(|der| Certificate::read(&der)) else { return };
+        port.certificate_key = Some(read.key);
+        port.certificate_names = read.names.into_iter().collect();
+        port.texts.push(("x509.subject", read.subject));
+        port.texts.push(("x509.issuer", read.issuer));
     }
 
     fn end_port(&mut self) {

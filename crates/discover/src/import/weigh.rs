@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use directive::product::Told;
-use directive::record::{Gap, Instance, InstanceState, Version, Witness};
+use directive::record::{Gap, Instance, InstanceState, Merge, Version, Witness};
 use directive::scope::Scope;
 use directive::text::escape;
 
 use super::{Claim, Import, Port, host_name};
 use crate::Known;
-use crate::identify::{Reading, names_product, recognise};
+use crate::identify::{Identity, Reading, names_product, recognise};
+use crate::marks::Marks;
+use crate::merge;
 use crate::sweep::State;
 
 /// Examples that a gap names.
@@ -28,6 +30,10 @@ pub(crate) struct Imported {
     pub(crate) gaps: Vec<(Option<String>, Gap)>,
     /// Open ports of addresses in scope that nobody here asked.
     pub(crate) unasked: u64,
+    /// Which imported addresses are one instance, by its name.
+    pub(crate) merges: Vec<(String, Merge)>,
+    /// Instances that only others saw, as merging sees them.
+    seen: Vec<(SocketAddr, Reading)>,
 }
 
 /// What several claims say of one port.
@@ -70,6 +76,7 @@ pub(crate) fn weigh(own: &Own<'_>, imports: &[Import], instances: &mut Vec<Insta
             unheard.entry((&import.file, how, claim.product.is_none())).or_default().push(*at);
         }
     }
+    out.merge(own.scope, instances);
     for ((file, how, is_nameless), at) in unheard {
         let what = if is_nameless { "and does not name" } else { "as another product" };
         let why = format!("{file} saw {} ports open {what}; from here: {how}: {}", at.len(), examples(&at));
@@ -136,7 +143,38 @@ fn named(known: &Known<'_>, import: &Import, claim: &Claim, at: SocketAddr) -> O
     Some(told)
 }
 
+impl Seen<'_> {
+    /// What merging needs to know of it.
+    fn reading(&self, known: usize, witnesses: &[Witness]) -> Reading {
+        let claims = || self.claims.iter().map(|(_, claim)| claim);
+        let marks = Marks {
+            certificate_key: claims().find_map(|claim| claim.certificate_key.clone()),
+            names: claims().flat_map(|claim| claim.certificate_names.iter().cloned()).collect(),
+            ..Marks::default()
+        };
+        let identity = Identity { known, witnesses: witnesses.to_vec(), ..Identity::default() };
+        Reading { identities: vec![identity], marks, ..Reading::default() }
+    }
+}
+
 impl Imported {
+    /// Counts addresses that only others saw once, where they are one instance.
+    fn merge(&mut self, scope: &Scope, instances: &mut Vec<Instance>) {
+        let (targets, readings): (Vec<_>, Vec<_>) = std::mem::take(&mut self.seen).into_iter().unzip();
+        let states: Vec<_> = readings.into_iter().map(State::Answered).collect();
+        let (groups, _) = merge::groups(scope, &targets, &states);
+        for group in groups.iter().filter(|group| group.members.len() > 1 && !group.reasons.is_empty()) {
+            let members: Vec<String> = group.members.iter().map(|n| targets[*n].to_string()).collect();
+            let name = group.declared.map_or_else(|| members[0].clone(), |declared| declared.name.clone());
+            instances.retain(|instance| instance.name == name || !members.contains(&instance.name));
+            let Some(instance) = instances.iter_mut().find(|instance| instance.name == name) else { continue };
+            let new = members.into_iter().filter(|member| !instance.addresses.contains(member)).collect::<Vec<_>>();
+            instance.addresses.extend(new);
+            let reasons = group.reasons.iter().map(escape).collect();
+            self.merges.push((name, Merge { addresses: instance.addresses.clone(), reasons }));
+        }
+    }
+
     /// A port at which others saw a product that we look for.
     fn identified(
         &mut self,
@@ -173,6 +211,9 @@ impl Imported {
         if let Some(heard) = heard {
             let why = format!("{files} saw {product} there, and {heard} now");
             self.gap(Some(name.clone()), "import-contradicts", Some(at.to_string()), why, true);
+        }
+        if found.as_ref().is_none_or(|instance| instance.state != InstanceState::Identified) {
+            self.seen.push((at, port.reading(first, &witnesses)));
         }
         match found {
             // Another of its addresses may have answered already.

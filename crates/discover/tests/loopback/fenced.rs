@@ -81,7 +81,15 @@ fn an_address_is_asked_twice_before_it_counts_as_silent() {
     assert!(queued.len() < 8);
     let scope = scope_of(at);
     let limits = Limits { connect: patience, ..impatient() };
-    let outcome = discover(&Request { scope: &scope, known: &[], imports: &[], limits, progress: &Unwatched }).unwrap();
+    let outcome = discover(&Request {
+        scope: &scope,
+        known: &[],
+        imports: &[],
+        begin: Begin::default(),
+        limits,
+        progress: &Unwatched,
+    })
+    .unwrap();
     assert_eq!((outcome.ledger.silent, outcome.ledger.connections), (1, 2));
     assert_eq!(shown(&outcome), "host=Silent");
 }

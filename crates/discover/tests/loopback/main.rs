@@ -23,7 +23,7 @@ use directive::product::Product;
 use directive::progress::{Progress, Unwatched};
 use directive::scope::Scope;
 use discover::import::{self, Import};
-use discover::{Known, Limits, Outcome, Request, discover, recog};
+use discover::{Begin, Known, Limits, Outcome, Request, discover, recog};
 
 /// Little patience, for servers that would use up any amount of it.
 fn impatient() -> Limits {
@@ -68,7 +68,7 @@ fn find_beside(imports: &[Import], limits: Limits, packs: &[&str], scope: &Scope
         .zip(&loaded)
         .map(|(pack, (product, probes, recog))| Known { pack, product, probes, recog })
         .collect();
-    discover(&Request { scope, known: &known, imports, limits, progress }).unwrap()
+    discover(&Request { scope, known: &known, imports, begin: Begin::default(), limits, progress }).unwrap()
 }
 
 fn scope(text: &str) -> Scope {

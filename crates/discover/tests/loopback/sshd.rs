@@ -10,28 +10,36 @@ use super::*;
 pub(crate) struct Sshd {
     child: Child,
     pub(crate) at: SocketAddr,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Sshd {
     pub(crate) fn start() -> Self {
+        let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        Self::at(&[at])
+    }
+
+    /// On a fixed port of these addresses.
+    fn listening(net: &str, last: &[u8]) -> Self {
+        Self::at(&last.iter().map(|n| format!("{net}{n}:2222").parse().unwrap()).collect::<Vec<_>>())
+    }
+
+    fn at(all: &[SocketAddr]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let key = dir.path().join("key");
         let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().unwrap();
         assert!(made.success());
-        let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = dir.path().join("config");
-        let text = format!(
-            "ListenAddress 127.0.0.1:{}\nHostKey {}\nPidFile none\nUsePAM no\nAuthenticationMethods publickey\n",
-            at.port(),
-            key.display()
-        );
+        let listens: String = all.iter().map(|at| format!("ListenAddress {at}\n")).collect();
+        let text =
+            format!("{listens}HostKey {}\nPidFile none\nUsePAM no\nAuthenticationMethods publickey\n", key.display());
         std::fs::write(&config, text).unwrap();
         // Debian makes it when the service starts; a machine without services lacks it.
         let _ = std::fs::create_dir_all("/run/sshd");
         let child =
             Command::new("/usr/sbin/sshd").args(["-D", "-e", "-f"]).arg(&config).stderr(Stdio::null()).spawn().unwrap();
-        let sshd = Self { child, at, _dir: dir };
+        let at = all[0];
+        let sshd = Self { child, at, dir };
         for _ in 0..100 {
             if TcpStream::connect(at).is_ok() {
                 return sshd;
@@ -75,8 +83,37 @@ fn debians_sshd_is_openssh_with_its_package_revision() {
         if Path::new("/etc/debian_version").exists() {
             assert!(witness.value.contains(" Debian-") || witness.value.contains(" Ubuntu-"), "{witness:?}");
         }
-        assert_eq!(outcome.ledger.connections, 1);
+        // One for the banner, one for the host key.
+        assert_eq!(outcome.ledger.connections, 2);
     }
+}
+
+#[test]
+fn an_sshd_with_two_addresses_is_one_instance_by_its_host_key() {
+    if !are_there(&["/usr/sbin/sshd"]) {
+        return;
+    }
+    let sshd = Sshd::listening("127.77.7.", &[1, 2]);
+    let other = Sshd::listening("127.77.7.", &[3]);
+    let port = sshd.at.port();
+    assert_eq!(port, 2222, "both listen on one port, each at addresses of its own");
+    let networks = "networks = [\"127.77.7.0/29\"]\nports = [2222]\n";
+    let outcome = find(&["openssh-cve-2024-6387"], &scope(networks), &Unwatched);
+    assert_eq!(shown(&outcome), "127.77.7.1:2222=Identified 127.77.7.3:2222=Identified");
+    assert_eq!(outcome.instances[0].addresses, ["127.77.7.1:2222", "127.77.7.2:2222"]);
+    let [(name, merge)] = &outcome.merges[..] else { panic!("{:?}", outcome.merges) };
+    let key = Command::new("ssh-keygen").args(["-lf"]).arg(sshd.dir.path().join("key.pub")).output().unwrap();
+    let key = String::from_utf8(key.stdout).unwrap();
+    let fingerprint = key.split(' ').nth(1).unwrap();
+    assert!(name == "127.77.7.1:2222" && merge.reasons[0].contains(fingerprint), "{merge:?} {fingerprint}");
+    // A person knows better.
+    let apart = format!(
+        "{networks}[[apart]]\naddresses = [\"127.77.7.1:2222\", \"127.77.7.2:2222\"]\nwhy = \"copies of one image\""
+    );
+    let outcome = find(&["openssh-cve-2024-6387"], &scope(&apart), &Unwatched);
+    assert_eq!((outcome.instances.len(), outcome.merges.len()), (3, 0));
+    assert!(outcome.gaps.iter().any(|(_, gap)| gap.code == "key-shared"), "{:?}", outcome.gaps);
+    drop(other);
 }
 
 #[test]

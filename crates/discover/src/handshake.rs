@@ -1,0 +1,106 @@
+//! Handshake: who answers the first packet of a VPN over UDP?
+//!
+//! The first packet of IKEv2, OpenVPN and DTLS, as any client sends it, and what the first answer says; the handshake
+//! ends there. A service that answers nobody it does not know (WireGuard, or OpenVPN with `tls-auth`) is silent: over
+//! UDP, silence says nothing.
+//! Bytes in, text out: no socket here. The text is what a pack's `banner` signs are held against.
+
+mod dtls;
+mod ike;
+mod openvpn;
+
+use std::hash::{BuildHasher as _, RandomState};
+
+use directive::probe::Over;
+
+/// The kinds to try on a port. A port with one usual service is asked for that one only: the others would be noise in
+/// its log.
+/// Source: IANA, Service Name and Transport Protocol Port Number Registry (500, 1194, 4500).
+pub(crate) fn kinds(port: u16) -> &'static [Over] {
+    match port {
+        500 | 4500 => &[Over::Ike],
+        1194 => &[Over::Openvpn],
+        _ => &[Over::Dtls, Over::Openvpn, Over::Ike],
+    }
+}
+
+/// One conversation's own bytes: an answer has to quote them, so that nobody else can give it.
+#[derive(Debug, Clone)]
+pub(crate) struct Own {
+    session: [u8; 8],
+    random: [u8; 32],
+    /// On the port of NAT traversal, packets of IKE begin with four zeros (RFC 3948 section 2.2).
+    is_behind_nat: bool,
+}
+
+impl Own {
+    /// New ones for a port.
+    pub(crate) fn new(port: u16) -> Self {
+        let key = RandomState::new();
+        let eight = |n: u8| key.hash_one(n).to_be_bytes();
+        let mut random = [0; 32];
+        for (n, chunk) in random.chunks_exact_mut(8).enumerate() {
+            chunk.copy_from_slice(&eight(n as u8));
+        }
+        Self { session: eight(255), random, is_behind_nat: port == 4500 }
+    }
+}
+
+/// The first packet of a kind; `None` for what is not asked over UDP.
+pub(crate) fn question(kind: Over, own: &Own) -> Option<Vec<u8>> {
+    match kind {
+        Over::Ike => Some(ike::question(own)),
+        Over::Openvpn => Some(openvpn::question(own)),
+        Over::Dtls => Some(dtls::question(own)),
+        _ => None,
+    }
+}
+
+/// What an answer is, if it is one to a packet of this kind.
+pub(crate) fn read(kind: Over, own: &Own, answer: &[u8]) -> Option<String> {
+    match kind {
+        Over::Ike => ike::read(own, answer),
+        Over::Openvpn => openvpn::read(own, answer),
+        Over::Dtls => dtls::read(answer),
+        _ => None,
+    }
+}
+
+/// Takes bytes for an answer to each kind: for fuzzing.
+#[cfg(fuzzing)]
+pub(crate) fn hear(bytes: &[u8]) {
+    for is_behind_nat in [false, true] {
+        let own = Own { session: [7; 8], random: [7; 32], is_behind_nat };
+        for kind in [Over::Ike, Over::Openvpn, Over::Dtls] {
+            let _ = read(kind, &own, bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn reading_an_answer_never_panics(answer: Vec<u8>, port: u16) {
+            let own = Own::new(port);
+            for kind in [Over::Ike, Over::Openvpn, Over::Dtls] {
+                let _ = read(kind, &own, &answer);
+                // The same behind what is expected first.
+                let mut real = question(kind, &own).unwrap();
+                real.truncate(60);
+                real.extend(&answer);
+                let _ = read(kind, &own, &real);
+            }
+        }
+    }
+
+    #[test]
+    fn our_own_question_is_no_answer() {
+        let own = Own::new(443);
+        for kind in [Over::Ike, Over::Openvpn, Over::Dtls] {
+            assert_eq!(read(kind, &own, &question(kind, &own).unwrap()), None, "{kind:?}");
+        }
+    }
+}

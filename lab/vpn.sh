@@ -1,0 +1,143 @@
+#!/usr/bin/env bash
+# Real VPN daemons for the lab, each at an address of its own: what do they answer over UDP?
+#
+#   lab/vpn.sh NAMESPACE FOLDER     started by netns.sh; ended with the namespace
+#
+#   198.51.100.1  ocserv               TCP and UDP 443
+#   198.51.100.2  openvpn              UDP 1194
+#   198.51.100.3  strongSwan's charon  UDP 500 and 4500
+#   198.51.100.4  openssl, DTLS        UDP 443
+#   198.51.100.5  wireguard-go         UDP 51820: silent by design
+#   198.51.100.6  openvpn, tls-auth    UDP 1194: silent to whoever has no key
+#   198.51.100.7  nobody               every port refuses
+#
+# vpn.tsv of the folder says which of them run here; one that is not installed is named and left out.
+set -euo pipefail
+net=$1 folder=$2
+: > "$folder/vpn.tsv"
+
+main() {
+    ip -n "$net" route add local 198.51.100.0/28 dev lo
+    # Two of them listen on every address of the namespace; each is to be found at its own.
+    ip netns exec "$net" nft -f - <<'RULES'
+insert rule inet lab input ip daddr 198.51.100.0/28 accept
+insert rule inet lab input ip daddr 198.51.100.0/28 ip daddr != 198.51.100.3 udp dport { 500, 4500 } reject
+insert rule inet lab input ip daddr 198.51.100.0/28 ip daddr != 198.51.100.5 udp dport 51820 reject
+RULES
+    cat > "$folder/vpn.toml" <<SCOPE
+organisation = "Example Agency"
+contact = "soc@agency.example"
+networks = ["198.51.100.1/32", "198.51.100.2/31", "198.51.100.4/30"]
+ports = [443]
+udp-ports = [443, 500, 1194, 4500, 51820]
+rate = 1000
+SCOPE
+    openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=vpn.agency.example \
+        -keyout "$folder/vpn.key" -out "$folder/vpn.crt" 2>/dev/null
+    start ocserv ocserv
+    start openvpn openvpn
+    start /usr/lib/ipsec/charon strongswan
+    start openssl dtls
+    start wireguard-go wireguard
+    start openvpn openvpn_silent
+}
+
+# Runs the function `$2` if the program `$1` is there.
+start() {
+    if command -v "$1" >/dev/null; then
+        "$2"
+        echo "$2" >> "$folder/vpn.tsv"
+    else
+        echo "left out: $1 is not installed" >&2
+    fi
+}
+
+# In the namespace, in the background, with a /run of its own: the daemons keep sockets and process ids there.
+daemon() {
+    local log=$1
+    shift
+    ip netns exec "$net" sh -c 'mount -t tmpfs none /run && exec "$@"' sh "$@" > "$folder/$log.log" 2>&1 &
+}
+
+ocserv() {
+    printf 'user:*:x\n' > "$folder/passwd"
+    cat > "$folder/ocserv.conf" <<CONF
+auth = "plain[passwd=$folder/passwd]"
+listen-host = 198.51.100.1
+tcp-port = 443
+udp-port = 443
+run-as-user = nobody
+run-as-group = nogroup
+socket-file = $folder/ocserv.sock
+server-cert = $folder/vpn.crt
+server-key = $folder/vpn.key
+isolate-workers = false
+device = vpns
+ipv4-network = 192.168.99.0/24
+max-clients = 4
+keepalive = 300
+CONF
+    daemon ocserv ocserv -f -c "$folder/ocserv.conf"
+}
+
+openvpn() {
+    openvpn_at 198.51.100.2 openvpn
+}
+
+openvpn_silent() {
+    command openvpn --genkey secret "$folder/ta.key" >/dev/null
+    openvpn_at 198.51.100.6 openvpn_silent --tls-auth "$folder/ta.key" 0
+}
+
+openvpn_at() {
+    local address=$1 log=$2
+    shift 2
+    daemon "$log" openvpn --dev null --local "$address" --port 1194 --proto udp --tls-server \
+        --ca "$folder/vpn.crt" --cert "$folder/vpn.crt" --key "$folder/vpn.key" --dh none "$@"
+}
+
+strongswan() {
+    mkdir -p "$folder/swanctl"
+    cat > "$folder/strongswan.conf" <<CONF
+charon {
+    load = random nonce aes sha1 sha2 hmac kdf gmp curve25519 openssl pem x509 pubkey kernel-netlink socket-default vici
+    send_vendor_id = yes
+    plugins { vici { socket = unix://$folder/charon.vici } }
+}
+CONF
+    cat > "$folder/swanctl/swanctl.conf" <<CONF
+connections {
+    any {
+        version = 2
+        local_addrs = 198.51.100.3
+        proposals = aes256-sha256-modp2048
+        local { auth = psk }
+        remote { auth = psk }
+        children { any { } }
+    }
+}
+secrets { ike-any { secret = x } }
+CONF
+    daemon charon env "STRONGSWAN_CONF=$folder/strongswan.conf" /usr/lib/ipsec/charon
+    local try
+    for try in $(seq 50); do
+        [[ ! -S $folder/charon.vici ]] || break
+        sleep 0.1
+    done
+    STRONGSWAN_CONF=$folder/strongswan.conf SWANCTL_DIR=$folder/swanctl \
+        swanctl --load-all --uri "unix://$folder/charon.vici" > "$folder/swanctl.log" 2>&1 ||
+        echo "charon took no configuration after $try tries: $folder/swanctl.log" >&2
+}
+
+dtls() {
+    daemon dtls openssl s_server -dtls -quiet -accept 198.51.100.4:443 -cert "$folder/vpn.crt" -key "$folder/vpn.key"
+}
+
+wireguard() {
+    (umask 077 && wg genkey > "$folder/wg.key")
+    # The helper ends and leaves the program behind, so that both need one /run.
+    daemon wireguard sh -c "wireguard-go lab0 && wg set lab0 listen-port 51820 private-key '$folder/wg.key' \
+        && ip link set lab0 up && exec sleep infinity"
+}
+
+main
