@@ -25,12 +25,12 @@ pub struct Instance {
     pub owner: Owner,
     /// Whether the scope names evidence for it: without, it cannot be checked.
     pub has_evidence: bool,
-    /// Why it may be a decoy: something that answers as the product does and is none. It is counted all the same.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub decoy: Vec<String>,
     /// What it runs, as CPE 2.3 names: from the fingerprints that recognise it, or the product's own with the version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cpe: Vec<String>,
+    /// Why it may be a decoy: something that answers as the product does and is none. It is counted all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decoy: Vec<String>,
     /// What the scope states of it, for the report: `hardware-model`, `public-fqdn`, ...
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, String>,

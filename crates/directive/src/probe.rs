@@ -80,14 +80,14 @@ pub enum Over {
     Pages,
     /// Nothing is sent but our own identification: the server's banner is read.
     Ssh,
+    /// A handshake of TLS, and nothing inside it.
+    Tls,
     /// The first packet of IKEv2, over UDP: `IKEv2 sa vendor=882fe5.. notify=16388`.
     Ike,
     /// The first packet of OpenVPN, over UDP: `OpenVPN hard-reset`.
     Openvpn,
     /// A ClientHello over UDP: `DTLS hello-verify`, `DTLS server-hello`, `DTLS alert 40`.
     Dtls,
-    /// A handshake of TLS, and nothing inside it.
-    Tls,
 }
 
 /// What the product's answer looks like. All parts that are given must hold.

@@ -79,8 +79,8 @@ fn instance() -> Instance {
         state: InstanceState::Identified,
         owner: Owner::ThirdParty { commercial: true, name: "Example Hosting".into() },
         has_evidence: true,
-        decoy: vec!["it gives its version for a path that does not exist".into()],
         cpe: vec!["cpe:2.3:a:pulsesecure:pulse_connect_secure:9.1r10:*:*:*:*:*:*:*".into()],
+        decoy: vec!["it gives its version for a path that does not exist".into()],
         facts: BTreeMap::from([("hardware-model".into(), "PSA5000".into())]),
     }
 }

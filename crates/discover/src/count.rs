@@ -77,6 +77,12 @@ impl Count {
             let why = "it answers as the product does and names no version; read it from evidence or from a person";
             self.gaps.push((Some(name.clone()), gap("version-unread", *target, why.to_owned(), false)));
         }
+        let mut cpe: Vec<String> = Vec::new();
+        for name in same.iter().flat_map(|(_, identity)| &identity.cpe) {
+            if !cpe.contains(name) {
+                cpe.push(name.clone());
+            }
+        }
         let mut suspicions: Vec<(SocketAddr, String)> = Vec::new();
         for (target, reading) in readings.filter(|(_, reading)| !reading.identities.is_empty()) {
             if let Some(why) = cluster::reason(&reading.marks) {
@@ -93,12 +99,6 @@ impl Count {
         if !group.reasons.is_empty() {
             let merge = Merge { addresses: addresses.clone(), reasons: group.reasons.iter().map(escape).collect() };
             self.merges.push((name.clone(), merge));
-        }
-        let mut cpe: Vec<String> = Vec::new();
-        for name in same.iter().flat_map(|(_, identity)| &identity.cpe) {
-            if !cpe.contains(name) {
-                cpe.push(name.clone());
-            }
         }
         self.instances.push(Instance {
             cpe,

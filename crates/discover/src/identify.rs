@@ -61,8 +61,8 @@ pub(crate) struct Other {
 
 /// Condenses an answer. The pages are dropped here: they are large.
 pub(crate) fn read(known: &[Known<'_>], target: SocketAddr, answer: Answer) -> Reading {
-    let marks = Marks::of(&answer);
-    let mut reading = Reading { troubles: answer.troubles.clone(), marks, ..Reading::default() };
+    let (troubles, marks) = (answer.troubles.clone(), Marks::of(&answer));
+    let mut reading = Reading { troubles, marks, ..Reading::default() };
     for (index, known) in known.iter().enumerate() {
         let recognised =
             recognise(known, &|matches| format!("recog {matches} {target}"), &|matches| texts(matches, &answer));
@@ -120,16 +120,16 @@ fn neighbour_in(neighbour: &Neighbour, answer: &Answer) -> Option<Other> {
 /// The first version that a probe's answer holds.
 fn version(probe: &Probe, target: SocketAddr, answer: &Answer) -> Option<Told> {
     let source = match probe.over {
+        Over::Http => format!("http {target} {}", probe.path),
         Over::Ssh => format!("ssh-banner {target}"),
-        Over::Ike | Over::Openvpn | Over::Dtls => format!("udp {target}"),
-        Over::Http | Over::Pages | Over::Tls => format!("http {target} {}", probe.path),
+        _ => format!("udp {target}"),
     };
     probe.version.iter().find_map(|sign| {
         let pages = pages(probe, answer);
         let texts: Vec<&str> = match &sign.place {
             Place::Body => pages.map(|page| page.body.as_str()).collect(),
             Place::Header(name) => pages.flat_map(|page| page.header(name)).collect(),
-            Place::Banner => said(probe, answer).into_iter().collect(),
+            Place::Banner => said(probe.over, answer).into_iter().collect(),
         };
         texts.into_iter().find_map(|text| {
             let version = sign.pattern.fill(text, &sign.template)?;

@@ -28,7 +28,7 @@ mod signs;
 mod sweep;
 mod udp;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
@@ -259,20 +259,19 @@ fn questions(request: &Request<'_>) -> Result<Questions, Error> {
     let asked = paths(first.into_iter(), &mut seen)?;
     let versions = paths(later.into_iter(), &mut seen)?;
     let further = paths(neighbours.clone(), &mut seen)?;
+    let controls = controls(products.clone());
     let products: Vec<Probe> = products.map(|(_, probe)| probe.clone()).collect();
     let neighbours: Vec<Probe> = neighbours.map(|(_, probe)| probe.clone()).collect();
     let has_database = |kind: &str| known.clone().flat_map(|known| known.recog).any(|db| db.matches.starts_with(kind));
     let signs = || products.iter().chain(&neighbours).flat_map(|probe| &probe.identifies);
-    let with_version = products.iter().filter(|probe| probe.over == Over::Http && !probe.version.is_empty());
-    let controls = with_version.filter_map(|probe| Some((probe.path.clone(), made_up(&probe.path)?))).collect();
     Ok(Questions {
-        controls,
         // A neighbour that speaks first is heard when it does; nobody waits for it.
         ssh: products.iter().any(|probe| probe.over == Over::Ssh),
         tls: products.iter().any(|probe| probe.over == Over::Tls) || has_database("x509."),
         icon: has_database("favicon.") || signs().any(|sign| sign.icon.is_some()),
         jarm: has_database("tls.jarm") || signs().any(|sign| sign.jarm.is_some()),
         paths: asked,
+        controls,
         versions,
         further,
         products,
@@ -302,7 +301,12 @@ fn paths<'p>(
     Ok(paths)
 }
 
-/// A path beside this one that nobody has: another name of the same kind in the same folder.
+/// For each path with a version, one beside it that nobody has: another name of the same kind in the same folder.
+fn controls<'p>(probes: impl Iterator<Item = (&'p str, &'p Probe)>) -> BTreeMap<String, Uri> {
+    let told = probes.map(|(_, probe)| probe).filter(|probe| probe.over == Over::Http && !probe.version.is_empty());
+    told.filter_map(|probe| Some((probe.path.clone(), made_up(&probe.path)?))).collect()
+}
+
 fn made_up(path: &str) -> Option<Uri> {
     let (folder, name) = path.split('?').next()?.rsplit_once('/')?;
     let kind = name.rsplit_once('.').map(|(_, kind)| format!(".{kind}")).unwrap_or_default();

@@ -265,16 +265,16 @@ mod tests {
             package: None,
             exact: true,
             status: Default::default(),
-            confidence: Default::default(),
             fakeable: true,
             why: String::new(),
+            confidence: Default::default(),
         };
         let mut marks = Marks { names: [words[2].to_owned()].into(), ..Marks::default() };
         match words[1].strip_prefix("ssh-") {
             Some(key) => marks.host_key = Some(key.to_owned()),
             None => marks.certificate_key = Some(words[1].to_owned()),
         }
-        let identities = vec![Identity { known: 0, witnesses: vec![witness], ..Identity::default() }];
+        let identities = vec![Identity { witnesses: vec![witness], ..Identity::default() }];
         State::Answered(Reading { identities, marks, ..Reading::default() })
     }
 

@@ -16,17 +16,16 @@ pub(crate) fn pages<'a>(probe: &'a Probe, answer: &'a Answer) -> impl Iterator<I
     answer.pages.iter().filter(|page| match probe.over {
         Over::Http => page.path == probe.path,
         Over::Pages => true,
-        Over::Ssh | Over::Tls | Over::Ike | Over::Openvpn | Over::Dtls => false,
+        _ => false,
     })
 }
 
-/// What was said in words: the answer to the probe's handshake over UDP, or an SSH banner.
-pub(crate) fn said<'a>(probe: &Probe, answer: &'a Answer) -> Option<&'a str> {
-    match probe.over {
-        Over::Ike | Over::Openvpn | Over::Dtls => {
-            answer.spoken.as_ref().filter(|spoken| spoken.over == probe.over).map(|spoken| spoken.text.as_str())
-        }
-        Over::Http | Over::Pages | Over::Ssh | Over::Tls => answer.banner.as_deref(),
+/// What was said in words: an SSH banner, or the answer to a handshake over UDP.
+pub(crate) fn said(over: Over, answer: &Answer) -> Option<&str> {
+    match over {
+        Over::Http | Over::Pages | Over::Tls => None,
+        Over::Ssh => answer.banner.as_deref(),
+        _ => answer.spoken.as_ref().filter(|spoken| spoken.over == over).map(|spoken| spoken.text.as_str()),
     }
 }
 
@@ -36,7 +35,7 @@ fn shows(sign: &Sign, probe: &Probe, answer: &Answer) -> bool {
     let names = answer.certificate.iter().flat_map(|certificate| [&certificate.subject, &certificate.issuer]);
     !sign.is_empty()
         && of_page
-        && banner.as_ref().is_none_or(|pattern| said(probe, answer).is_some_and(|said| pattern.is_match(said)))
+        && banner.as_ref().is_none_or(|pattern| said(probe.over, answer).is_some_and(|said| pattern.is_match(said)))
         && certificate.as_ref().is_none_or(|pattern| names.clone().any(|name| pattern.is_match(name)))
         && icon.as_ref().is_none_or(|pattern| answer.icons.iter().any(|icon| pattern.is_match(&icon.md5)))
         && jarm.as_ref().is_none_or(|pattern| answer.jarm.iter().any(|jarm| pattern.is_match(jarm)))
@@ -72,7 +71,8 @@ mod tests {
             certificate: Some(Certificate {
                 subject: "CN=gate,O=Example".into(),
                 issuer: "CN=Maker".into(),
-                ..Certificate::default()
+                key: "00".into(),
+                names: Default::default(),
             }),
             pages: vec![page("/", 302, ("location", "/gate")), page("/other", 200, ("server", "Gate"))],
             icons: vec![Icon { md5: "900150983cd24fb0d6963f7d28e17f72".into(), mmh3: 7 }],

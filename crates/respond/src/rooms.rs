@@ -79,8 +79,8 @@ pub(crate) fn discover(
         facts.push((Some(name.clone()), Body::Instance(instance)));
         facts.extend(disagreement.map(|finding| (Some(name), Body::Finding(finding))));
     }
-    facts.extend(outcome.merges.into_iter().map(|(name, merge)| (Some(name), Body::Merge(merge))));
     facts.extend(outcome.findings.into_iter().map(|(name, finding)| (name, Body::Finding(finding))));
+    facts.extend(outcome.merges.into_iter().map(|(name, merge)| (Some(name), Body::Merge(merge))));
     facts.extend(outcome.gaps.into_iter().map(|(name, gap)| (name, Body::Gap(gap))));
     Ok(facts)
 }

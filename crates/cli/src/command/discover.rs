@@ -42,6 +42,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WHAT=NAME", value_delimiter = ',', value_parser = column, requires = "import")]
     columns: Vec<(String, String)>,
 
+    /// Folder of Recog databases as they are published: they give names to what answers and no pack knows. Those of
+    /// icons ask for one page more, those of TLS take ten connections more an address; may be given again
+    #[arg(long, value_name = "FOLDER")]
+    recog: Vec<PathBuf>,
+
     /// Who asks every address first; what another program does not hear is asked again
     #[arg(long, value_enum, default_value_t = Engine::Builtin, requires = "scope")]
     engine: Engine,
@@ -49,11 +54,6 @@ pub(crate) struct Args {
     /// What `discover --json` printed the last time: the ledger says what is different
     #[arg(long, value_name = "FILE")]
     since: Option<PathBuf>,
-
-    /// Folder of Recog databases as they are published: they give names to what answers and no pack knows. Those of
-    /// icons ask for one page more, those of TLS take ten connections more an address; may be given again
-    #[arg(long, value_name = "FOLDER")]
-    recog: Vec<PathBuf>,
 
     /// Folder or id of a directive's pack; may be given again. Default: all that are found
     #[arg(long, value_name = "P")]
@@ -192,8 +192,8 @@ fn records(outcome: Outcome, at: Timestamp) -> Vec<Record> {
         facts.push((name.clone(), Body::Instance(instance)));
         facts.extend(disagreement.map(|finding| (name, Body::Finding(finding))));
     }
-    facts.extend(outcome.merges.into_iter().map(|(name, merge)| (Some(name), Body::Merge(merge))));
     facts.extend(outcome.findings.into_iter().map(|(name, finding)| (name, Body::Finding(finding))));
+    facts.extend(outcome.merges.into_iter().map(|(name, merge)| (Some(name), Body::Merge(merge))));
     facts.extend(outcome.gaps.into_iter().map(|(name, gap)| (name, Body::Gap(gap))));
     facts.push((None, Body::Ledger(outcome.ledger)));
     let step = ::directive::record::short_digest(&[b"discover", at.to_string().as_bytes()]);

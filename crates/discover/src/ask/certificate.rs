@@ -23,7 +23,7 @@ use x509_parser::x509::X509Name;
 const LONGEST: usize = 4096;
 
 /// The names of a certificate.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Certificate {
     /// `CN=vpn.example.gov,OU=Networks,O=Example Agency,C=US`.
     pub(crate) subject: String,

@@ -39,9 +39,9 @@ pub(crate) struct Questions {
     /// Whether anybody asks for a certificate, or for the way in which the server speaks TLS.
     pub(crate) tls: bool,
     /// Paths to ask for over HTTP, each once.
+    pub(crate) paths: Vec<Uri>,
     /// For each path with a version, one that nobody has: whoever gives the same page there is no such server.
     pub(crate) controls: BTreeMap<String, Uri>,
-    pub(crate) paths: Vec<Uri>,
     /// Paths whose answers tell a version and nothing else: to ask for where a product was recognised.
     pub(crate) versions: Vec<Uri>,
     /// Paths to ask for where no product was recognised, until a neighbour is.
@@ -60,6 +60,24 @@ pub(crate) struct Questions {
 }
 
 impl Questions {
+    /// Asks for one page and nothing else.
+    pub(crate) fn only(&self, path: Uri) -> Self {
+        Self {
+            ssh: false,
+            tls: false,
+            paths: vec![path],
+            controls: BTreeMap::new(),
+            versions: Vec::new(),
+            further: Vec::new(),
+            icon: false,
+            jarm: false,
+            products: Vec::new(),
+            databases: Vec::new(),
+            neighbours: Vec::new(),
+            user_agent: self.user_agent.clone(),
+        }
+    }
+
     /// Whether nothing is asked inside of a connection but a banner.
     fn is_only_ssh(&self) -> bool {
         self.paths.is_empty() && self.further.is_empty() && !self.tls && !self.icon && !self.jarm
@@ -81,26 +99,6 @@ impl Questions {
     }
 }
 
-impl Questions {
-    /// Asks for one page and nothing else.
-    pub(crate) fn only(&self, path: Uri) -> Self {
-        Self {
-            ssh: false,
-            tls: false,
-            paths: vec![path],
-            controls: BTreeMap::new(),
-            versions: Vec::new(),
-            further: Vec::new(),
-            icon: false,
-            jarm: false,
-            products: Vec::new(),
-            databases: Vec::new(),
-            neighbours: Vec::new(),
-            user_agent: self.user_agent.clone(),
-        }
-    }
-}
-
 /// What came back.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
@@ -114,12 +112,12 @@ pub(crate) struct Answer {
     pub(crate) certificate: Option<Certificate>,
     /// Pages, in the order in which they were asked for.
     pub(crate) pages: Vec<Page>,
-    /// What was said over UDP.
-    pub(crate) spoken: Option<Spoken>,
     /// Icons that the pages name.
     pub(crate) icons: Vec<Icon>,
     /// How the server speaks TLS, in 62 digits.
     pub(crate) jarm: Option<String>,
+    /// What was said over UDP.
+    pub(crate) spoken: Option<Spoken>,
     /// What could not be heard.
     pub(crate) troubles: Vec<Trouble>,
 }

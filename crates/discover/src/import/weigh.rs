@@ -152,11 +152,8 @@ impl Seen<'_> {
             names: claims().flat_map(|claim| claim.certificate_names.iter().cloned()).collect(),
             ..Marks::default()
         };
-        Reading {
-            identities: vec![Identity { known, witnesses: witnesses.to_vec(), ..Identity::default() }],
-            marks,
-            ..Reading::default()
-        }
+        let identity = Identity { known, witnesses: witnesses.to_vec(), ..Identity::default() };
+        Reading { identities: vec![identity], marks, ..Reading::default() }
     }
 }
 

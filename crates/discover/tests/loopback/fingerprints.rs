@@ -51,8 +51,8 @@ fn look_within(limits: Limits, at: SocketAddr, probes: &str, databases: &[(Strin
     let recog = recog::load_all(databases).unwrap();
     let known = [Known { pack: "test", product: &product, probes: &probes, recog: &recog }];
     let scope = scope_of(at);
-    let request =
-        Request { scope: &scope, known: &known, imports: &[], begin: Begin::default(), limits, progress: &Unwatched };
+    let begin = Begin::default();
+    let request = Request { scope: &scope, known: &known, imports: &[], begin, limits, progress: &Unwatched };
     discover(&request).unwrap()
 }
 
