@@ -8,7 +8,7 @@
 #   lab/netns.sh beyond FOLDER      says how many packets that were
 #   lab/netns.sh down FOLDER        ends every process in it and takes it away
 #   ODD=1    some hosts behave badly (plan.py)
-#   VPN=1    real daemons beside them: ocserv, openvpn, strongSwan, SoftEther where they are installed (vpn.sh)
+#   VPN=1    real daemons beside them: ocserv, openvpn, strongSwan, haproxy, OpenSSH and others (vpn.sh)
 #   WIDE=16  the scope is the /16 around it
 #
 # Two namespaces joined by a veth pair: the scanner, and a router behind which a routed /22 lies. All addresses of the

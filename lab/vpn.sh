@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Real VPN daemons for the lab, each at an address of its own: what do they answer over UDP?
+# Real daemons for the lab, each at an address of its own: what do VPNs answer over UDP, and what stands beside them?
 #
 #   lab/vpn.sh NAMESPACE FOLDER     started by netns.sh; ended with the namespace
 #
@@ -10,6 +10,8 @@
 #   198.51.100.5  wireguard-go         UDP 51820: silent by design
 #   198.51.100.6  openvpn, tls-auth    UDP 1194: silent to whoever has no key
 #   198.51.100.7  nobody               every port refuses
+#   198.51.100.8  haproxy              TCP 443: a front that is none of the products
+#   198.51.100.9  OpenSSH              TCP 22, and at 198.51.100.10: one instance of two addresses
 #
 # vpn.tsv of the folder says which of them run here; one that is not installed is named and left out.
 set -euo pipefail
@@ -27,8 +29,8 @@ RULES
     cat > "$folder/vpn.toml" <<SCOPE
 organisation = "Example Agency"
 contact = "soc@agency.example"
-networks = ["198.51.100.1/32", "198.51.100.2/31", "198.51.100.4/30"]
-ports = [443]
+networks = ["198.51.100.1/32", "198.51.100.2/31", "198.51.100.4/30", "198.51.100.8/31", "198.51.100.10/32"]
+ports = [22, 443]
 udp-ports = [443, 500, 1194, 4500, 51820]
 rate = 1000
 SCOPE
@@ -40,6 +42,8 @@ SCOPE
     start openssl dtls
     start wireguard-go wireguard
     start openvpn openvpn_silent
+    start haproxy front
+    start /usr/sbin/sshd ssh
 }
 
 # Runs the function `$2` if the program `$1` is there.
@@ -120,7 +124,7 @@ secrets { ike-any { secret = x } }
 CONF
     daemon charon env "STRONGSWAN_CONF=$folder/strongswan.conf" /usr/lib/ipsec/charon
     local try
-    for try in $(seq 50); do
+    for try in $(seq 600); do
         [[ ! -S $folder/charon.vici ]] || break
         sleep 0.1
     done
@@ -131,6 +135,33 @@ CONF
 
 dtls() {
     daemon dtls openssl s_server -dtls -quiet -accept 198.51.100.4:443 -cert "$folder/vpn.crt" -key "$folder/vpn.key"
+}
+
+front() {
+    cat "$folder/vpn.crt" "$folder/vpn.key" > "$folder/haproxy.pem"
+    cat > "$folder/haproxy.cfg" <<CONF
+defaults
+    mode http
+    timeout client 10s
+    timeout server 10s
+    timeout connect 10s
+frontend front
+    bind 198.51.100.8:443 ssl crt $folder/haproxy.pem
+    http-request return status 200 content-type text/html string "<title>Front</title>"
+CONF
+    daemon haproxy haproxy -db -f "$folder/haproxy.cfg"
+}
+
+ssh() {
+    ssh-keygen -q -t ed25519 -N '' -f "$folder/ssh_host"
+    cat > "$folder/sshd.conf" <<CONF
+ListenAddress 198.51.100.9
+ListenAddress 198.51.100.10
+HostKey $folder/ssh_host
+PidFile none
+UsePAM no
+CONF
+    daemon sshd sh -c "mkdir -p /run/sshd && exec /usr/sbin/sshd -D -e -f '$folder/sshd.conf'"
 }
 
 wireguard() {

@@ -315,18 +315,19 @@ fn real_vpn_daemons_answer_over_udp_and_what_is_silent_by_design_is_said() {
     let Some(net) = Net::up(&[("VPN", "1")]) else { return };
     let running = std::fs::read_to_string(net.path("vpn.tsv")).unwrap();
     let runs = |name: &str| running.lines().any(|line| line == name);
-    let all = ["ocserv", "openvpn", "strongswan", "dtls", "wireguard", "openvpn_silent"];
+    let all = ["ocserv", "openvpn", "strongswan", "dtls", "wireguard", "openvpn_silent", "front", "ssh"];
     assert!(std::env::var_os("CI").is_none() || all.iter().all(|name| runs(name)), "{running}");
     let pack = vpn_packs(&net);
-    let packs: Vec<&str> = pack.iter().flat_map(|path| ["--pack", arg(path)]).collect();
+    let mut packs: Vec<&str> = pack.iter().flat_map(|path| ["--pack", arg(path)]).collect();
+    packs.extend(["--pack", "packs/openssh-cve-2024-6387"]);
     // The daemons are started one after the other.
     let counted = (0..20).map(|_| net.count("vpn.toml", &packs)).find(|counted| {
         let udp = counted.ledger.udp.clone().unwrap_or_default();
-        udp.answered == 4 || !all.iter().all(|name| runs(name))
+        (udp.answered == 4 && counted.ledger.answered == 4) || !all.iter().all(|name| runs(name))
     });
     let counted = counted.unwrap();
     let udp = counted.ledger.udp.unwrap();
-    assert_eq!(udp.asked, 35);
+    assert_eq!(udp.asked, 50);
     assert_eq!(udp.asked, udp.answered + udp.refused + udp.filtered + udp.silent + udp.not_asked);
     let found = |name: &str| {
         let mut at: Vec<&str> = Vec::new();
@@ -349,6 +350,13 @@ fn real_vpn_daemons_answer_over_udp_and_what_is_silent_by_design_is_said() {
         assert_eq!(udp.silent, 3);
     }
     assert_eq!(counted.ledger.unseen, ["WireGuard"]);
+    // One sshd at two addresses is one instance; the front beside it is none of the products.
+    if runs("ssh") {
+        assert_eq!(found("OpenSSH"), "198.51.100.10:22 198.51.100.9:22");
+        assert_eq!(counted.instances.iter().filter(|one| one.product.as_deref() == Some("OpenSSH")).count(), 1);
+    }
+    let at_front = |address: &String| address.starts_with("198.51.100.8:");
+    assert!(!counted.instances.iter().any(|one| one.product.is_some() && one.addresses.iter().any(at_front)));
 }
 
 /// Packs that look for VPN daemons, made from one of ours.
