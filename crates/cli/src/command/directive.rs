@@ -10,10 +10,12 @@ use std::path::Path;
 use ::directive::action::{Action, Each};
 use ::directive::deadline::{Due, Event, Once};
 use ::directive::pack::Pack;
+use ::directive::record::{Body, DutyCount, Finding, Record, Severity};
 use ::directive::text::escape;
 use ::directive::verdict::Exit;
 use clap::Subcommand;
 
+use crate::clock::Clock;
 use crate::error::CommandError;
 use crate::open;
 use crate::ui::Ui;
@@ -67,6 +69,29 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         What::Publish(args) => publish::run(ui, args),
         What::Fetch(args) => fetch::run(ui, args),
     }
+}
+
+/// Prints what changed as records, by place, with the summary that closes the stream.
+fn records(ui: &mut Ui, changes: impl IntoIterator<Item = (Option<String>, String)>, exit: Exit) -> Exit {
+    let at = Clock::machine().now();
+    let finding = |(place, why)| Finding {
+        code: "directive-changed".into(),
+        severity: Severity::Info,
+        path: None,
+        place,
+        why,
+        evidence: None,
+        rule: None,
+        attack: Vec::new(),
+        clause: None,
+        times: Default::default(),
+    };
+    let findings = changes.into_iter().map(finding).enumerate();
+    let stamp = |(n, finding)| Record::stamp("directive", n, at, None, Body::Finding(finding));
+    let records: Vec<Record> = findings.map(stamp).collect();
+    records.iter().for_each(|record| ui.record(record));
+    ui.record(&super::summary(&records, DutyCount::default(), exit, at));
+    exit
 }
 
 fn list(ui: &mut Ui) -> Result<Exit, CommandError> {

@@ -99,6 +99,7 @@ fn packs_come_from_a_stick_and_from_a_server_as_they_were_signed() {
     let mut compare = Command::new("diff");
     compare.args(["-r", arg(&root().join("packs/ed-21-03")), &place.path("here/ed-21-03")]);
     assert!(compare.status().unwrap().success());
+    assert_eq!(records(&run(&["directive", "fetch", "--json", &repository, "--to", &place.path("here")])).len(), 1);
     let (_server, address) = serve(&repository);
     let output = place.fetch(&address, None);
     assert_eq!((output.status.code(), stdout(&output).contains("unchanged")), (Some(0), true), "{}", stderr(&output));
@@ -187,6 +188,12 @@ fn a_changed_deadline_is_shown_with_what_it_reopens() {
         said.contains("~ SOURCES.md") && said.contains("due by") && said.contains("is due at another time"),
         "{said}"
     );
+    let told = records(&run(&["directive", "diff", "--json", arg(&before), &after]));
+    let why = |record: &Record| match &record.body {
+        Body::Finding(finding) => finding.why.clone(),
+        _ => String::new(),
+    };
+    assert!(told.iter().map(why).any(|why| why == "Action 1 is due at another time."), "{told:?}");
     let output = run(&["directive", "diff", arg(&before), arg(&before)]);
     assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), ""));
 }

@@ -14,6 +14,12 @@ use crate::ui::Ui;
 /// Shows what changed, and says what that means for whoever worked from the older one.
 pub(crate) fn run(ui: &mut Ui, before: &str, after: &str) -> Result<Exit, CommandError> {
     let changes = between(&files(before)?, &files(after)?);
+    if ui.is_json() {
+        let exit = if changes.is_empty() { Exit::Done } else { Exit::Act };
+        let said = changes.iter().map(|change| (Some(place(change)), said(change)));
+        let meant = duties(&changes).into_iter().map(|duty| (None, sentence(&duty)));
+        return Ok(super::records(ui, said.chain(meant), exit));
+    }
     for change in &changes {
         ui.text(&line(change));
     }
@@ -36,11 +42,27 @@ fn files(name: &str) -> Result<Files, CommandError> {
     feed::folder::read(&folder, Default::default()).map_err(|err| CommandError::because("the pack cannot be read", err))
 }
 
-fn line(change: &Change) -> String {
-    let place = match change.place.as_str() {
+fn place(change: &Change) -> String {
+    match change.place.as_str() {
         "" => escape(&change.file),
         place => format!("{}: {}", escape(&change.file), escape(place)),
-    };
+    }
+}
+
+/// A change in one sentence.
+fn said(change: &Change) -> String {
+    match (&change.before, &change.after) {
+        (None, Some(after)) => format!("it is new: {}", escape(after)),
+        (Some(before), None) => format!("it is gone: {}", escape(before)),
+        (before, after) => {
+            let text = |value: &Option<String>| value.as_deref().map(escape).unwrap_or_default();
+            format!("it was {} and is {}", text(before), text(after))
+        }
+    }
+}
+
+fn line(change: &Change) -> String {
+    let place = place(change);
     let value = |value: &Option<String>| value.as_deref().map(escape);
     match (value(&change.before), value(&change.after)) {
         (None, Some(after)) => format!("+ {place}  {after}\n"),

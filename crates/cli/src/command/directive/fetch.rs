@@ -51,7 +51,7 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
     let before = here(&args.to);
     let client = Client::refresh(metadata.as_ref(), &store, now, Limits::default()).map_err(refused)?;
     let fetched = packs::fetch(&client, targets.as_ref(), &args.to, packs::Limits::default()).map_err(refused)?;
-    let mut exit = Exit::Done;
+    let (mut exit, mut told) = (Exit::Done, Vec::new());
     for (id, news) in &fetched {
         let said = match news {
             News::Same => "unchanged",
@@ -61,17 +61,25 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         };
         if *news != News::Same {
             exit = Exit::Act;
+            told.push((Some(escape(id)), said.to_owned()));
         }
-        ui.text(&format!("{:<28}{said}\n", escape(id)));
+        if !ui.is_json() {
+            ui.text(&format!("{:<28}{said}\n", escape(id)));
+        }
         if *news == News::Changed {
             let after = feed::folder::read(&args.to.join(id), Default::default()).unwrap_or_default();
             let changes = before.get(id).map(|before| between(before, &after)).unwrap_or_default();
-            duties(&changes).iter().for_each(|duty| ui.text(&format!("  {}\n", sentence(duty))));
+            for duty in duties(&changes).iter().map(sentence) {
+                if !ui.is_json() {
+                    ui.text(&format!("  {duty}\n"));
+                }
+                told.push((Some(escape(id)), duty));
+            }
         }
     }
     let count = fetched.values().filter(|news| **news != News::Unlisted).count();
     ui.status(format_args!("{count} packs of {} are current.", escape(&args.repository)));
-    Ok(exit)
+    Ok(if ui.is_json() { super::records(ui, told, exit) } else { exit })
 }
 
 /// The packs that are here, by their folder. One that cannot be read is none.
