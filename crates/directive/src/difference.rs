@@ -129,15 +129,15 @@ fn is_below(key: &str, place: &str) -> bool {
 
 /// What the changes mean, each once, in the order of their kinds.
 pub fn duties(changes: &[Change]) -> Vec<Duty> {
-    let mut duties: Vec<Duty> = changes.iter().flat_map(of_change).collect();
-    let is_whole = |duty: &Duty| match duty {
+    let all: Vec<Duty> = changes.iter().flat_map(of_change).collect();
+    // Of an action that is new, or gone, every part is; that is told once.
+    let is_whole = |duty: &&Duty| match duty {
         Duty::Other(id) | Duty::OtherTime(id) => {
-            !duties.contains(&Duty::New(id.clone())) && !duties.contains(&Duty::Gone(id.clone()))
+            !all.contains(&Duty::New(id.clone())) && !all.contains(&Duty::Gone(id.clone()))
         }
         _ => true,
     };
-    let mut kept: Vec<Duty> = duties.iter().filter(|duty| is_whole(duty)).cloned().collect();
-    std::mem::swap(&mut duties, &mut kept);
+    let mut duties: Vec<Duty> = all.iter().filter(is_whole).cloned().collect();
     duties.sort();
     duties.dedup();
     duties

@@ -19,6 +19,9 @@ use crate::patience::Patience;
 /// Packets between two looks at what has come back: the kernel keeps answers for us, but not any number.
 const BETWEEN: u32 = 16;
 
+/// Answers that are taken in before what is due is sent: a host may repeat its answer without end.
+const TAKEN_IN: usize = 10_000;
+
 /// How long nothing is done where nothing is due.
 const IDLE: Duration = Duration::from_millis(1);
 
@@ -125,10 +128,11 @@ impl<'f> First<'f> {
         }
     }
 
-    /// Takes in all that has come back.
+    /// Takes in what has come back.
     fn listen(&mut self) {
         self.listened = Instant::now();
-        while let Some(heard) = self.raw.heard() {
+        for _ in 0..TAKEN_IN {
+            let Some(heard) = self.raw.heard() else { break };
             match heard {
                 Heard::Open(from) => {
                     self.learn(from);

@@ -7,13 +7,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use directive::record::hex;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::client::{Client, Limits, init};
 use crate::error::{Error, Refused};
 use crate::metadata::canonical;
-use crate::secret::{PublicKey, SecretKey, hex};
+use crate::secret::{PublicKey, SecretKey};
 use crate::source::Source;
 use sha2::{Digest as _, Sha256};
 

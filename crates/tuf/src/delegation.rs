@@ -2,6 +2,7 @@
 //!
 //! Source: specification 4.5 and 5.6.7, TAP 15.
 
+use directive::record::hex;
 use glob::{MatchOptions, Pattern};
 use sha2::{Digest as _, Sha256};
 
@@ -28,9 +29,8 @@ impl Delegations {
 
 impl Delegated {
     fn is_for(&self, path: &str) -> bool {
-        let digest = || Sha256::digest(path.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let by_digest = |prefixes: &Vec<String>| {
-            let digest = digest();
+            let digest = hex(&Sha256::digest(path.as_bytes()));
             prefixes.iter().any(|prefix| digest.starts_with(prefix.as_str()))
         };
         let by_pattern = |patterns: &Vec<String>| patterns.iter().any(|pattern| matches(pattern, path));
@@ -122,7 +122,7 @@ mod tests {
             delegations(serde_json::json!({ "keys": {}, "roles": [{ "name": "r", "keyids": [], "threshold": 1,
                 "terminating": false, "path_hash_prefixes": [prefix] }] }))
         };
-        let digest: String = Sha256::digest(b"a.txt").iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(&Sha256::digest(b"a.txt"));
         assert_eq!(role(&digest[..3]).for_path("a.txt").len(), 1);
         assert_eq!(role("zz").for_path("a.txt").len(), 0);
     }

@@ -126,6 +126,14 @@ pub enum Refused {
         /// How many it may have.
         limit: u64,
     },
+    /// More than directives ever were.
+    #[error("the repository lists {packs} packs with {files} files: this is no repository of directives")]
+    TooMany {
+        /// How many packs.
+        packs: usize,
+        /// How many files in all.
+        files: usize,
+    },
     /// Nobody who may sign for it does.
     #[error("nobody who may sign for {path} lists it")]
     Unknown {

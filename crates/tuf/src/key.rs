@@ -15,8 +15,6 @@ use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use crate::metadata::hex;
-
 /// A public key as metadata list it.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Key {
@@ -91,7 +89,7 @@ impl Key {
     fn public(&self) -> Option<Vec<u8>> {
         let text = self.keyval.get("public")?.as_str()?;
         if self.keytype == "ed25519" {
-            return hex(text).filter(|bytes| bytes.len() == 32);
+            return hex::decode(text).ok().filter(|bytes| bytes.len() == 32);
         }
         let (_, pem) = parse_x509_pem(text.as_bytes()).ok()?;
         let (_, info) = SubjectPublicKeyInfo::from_der(&pem.contents).ok()?;

@@ -43,7 +43,7 @@ impl<R: Role> Metadata<R> {
         let mut signatures = BTreeMap::new();
         for Signature { keyid, sig } in envelope.signatures {
             // A signature that was not made yet is empty.
-            let bytes = hex(&sig).ok_or_else(|| form(&"a signature is not hexadecimal"))?;
+            let bytes = hex::decode(sig).map_err(|_| form(&"a signature is not hexadecimal"))?;
             if signatures.insert(keyid, bytes).is_some() {
                 return Err(form(&"two signatures bear the same key identifier"));
             }
@@ -71,13 +71,4 @@ pub(crate) fn canonical(value: &Value) -> Result<Vec<u8>, String> {
     let mut serializer = Serializer::with_formatter(&mut bytes, CanonicalFormatter::new());
     value.serialize(&mut serializer).map_err(|err| err.to_string())?;
     Ok(bytes)
-}
-
-/// Hexadecimal digits as bytes.
-pub(crate) fn hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| (byte as char).to_digit(16);
-    if !text.len().is_multiple_of(2) {
-        return None;
-    }
-    text.as_bytes().chunks_exact(2).map(|pair| u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()).collect()
 }

@@ -74,8 +74,7 @@ pub fn fetch(client: &Client<'_>, targets: &dyn Source, folder: &Path, limits: L
     }
     let files: usize = packs.values().map(Vec::len).sum();
     if packs.len() > limits.packs || files > limits.files {
-        let what = format!("a repository of {} packs with {files} files", packs.len());
-        return Err(Refused::TooLong { what, limit: limits.files as u64 }.into());
+        return Err(Refused::TooMany { packs: packs.len(), files }.into());
     }
     let mut fetched = Fetched::new();
     for (id, files) in &packs {
@@ -128,27 +127,27 @@ fn pack(
 fn replace(folder: &Path, files: &BTreeMap<&str, Vec<u8>>) -> io::Result<()> {
     let parent = folder.parent().unwrap_or_else(|| Path::new("."));
     std::fs::create_dir_all(parent)?;
-    // A name with a dot is that of no pack, and whatever is left of an earlier run goes with it.
+    // A name with a dot is that of no pack. What is in it at the end goes with it.
     let stage = tempfile::Builder::new().prefix(".pack-").tempdir_in(parent)?;
+    let (new, old) = (stage.path().join("new"), stage.path().join("old"));
     for (name, bytes) in files {
-        let path = stage.path().join(name);
+        let path = new.join(name);
         path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
         std::fs::write(path, bytes)?;
     }
     if !folder.exists() {
-        std::fs::rename(stage.path(), folder)?;
-        // It is the pack now.
-        let _ = stage.keep();
-        return Ok(());
+        return std::fs::rename(new, folder);
     }
     let swap = rustix::fs::RenameFlags::EXCHANGE;
-    if rustix::fs::renameat_with(rustix::fs::CWD, stage.path(), rustix::fs::CWD, folder, swap).is_err() {
-        // Not every file system exchanges: a stick does not.
-        std::fs::remove_dir_all(folder)?;
-        std::fs::rename(stage.path(), folder)?;
-        let _ = stage.keep();
+    if rustix::fs::renameat_with(rustix::fs::CWD, &new, rustix::fs::CWD, folder, swap).is_ok() {
+        return Ok(());
     }
-    Ok(())
+    // Not every file system exchanges: a stick does not.
+    std::fs::rename(folder, &old)?;
+    std::fs::rename(new, folder).inspect_err(|_| {
+        // Nothing more can be done where that fails too; the first error is told.
+        let _ = std::fs::rename(&old, folder);
+    })
 }
 
 /// Whether a pack here has a file that is not listed.

@@ -8,13 +8,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use directive::record::hex;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Refused};
 use crate::metadata::canonical;
-use crate::secret::{PublicKey, SecretKey, hex};
+use crate::secret::{PublicKey, SecretKey};
 use crate::source::{Folder, Source as _};
 use crate::store::{place, put};
 use crate::trusted::Trusted;

@@ -14,7 +14,6 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::error::Refused;
 use crate::key::{Key, Keys, Signers};
-use crate::metadata::hex;
 
 /// What all roles say, and what tells them apart.
 pub(crate) trait Role: DeserializeOwned {
@@ -152,7 +151,7 @@ fn check_digests(what: &str, hashes: &BTreeMap<String, String>, bytes: &[u8]) ->
             _ => continue,
         };
         known += 1;
-        if hex(expected) != Some(digest) {
+        if hex::decode(expected) != Ok(digest) {
             return Err(Refused::Digest { what: what.to_owned() });
         }
     }

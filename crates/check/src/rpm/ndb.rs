@@ -5,6 +5,8 @@
 //! reads it. Headers may not lie over each other, so that a crafted file hands out no byte twice.
 //! Source: rpm 4.18, `lib/backend/ndb/rpmpkg.c`.
 
+use adler2::adler32_slice;
+
 use super::Broken;
 
 /// Bytes of a page of slots.
@@ -63,24 +65,8 @@ fn blob(bytes: &[u8], at: usize, count: usize, package: usize) -> Option<&[u8]> 
     let tail = rest.len().checked_sub(TAIL).and_then(|at| rest.get(at..))?;
     let is_closed = number(tail, 4)? as usize == length && tail.ends_with(b"BlbE");
     let blob = rest.get(..length).filter(|_| is_it && is_closed && length <= rest.len() - TAIL)?;
-    (number(tail, 0)? == adler32(&whole[..whole.len() - TAIL])).then_some(blob)
-}
-
-/// The checksum of zlib, over a header with the bytes before it and what fills the block behind it.
-/// Source: RFC 1950, 8.2.
-fn adler32(bytes: &[u8]) -> u32 {
-    /// So many steps cannot overflow.
-    const STEPS: usize = 5552;
-    const MODULUS: u32 = 65_521;
-    let (mut a, mut b) = (1_u32, 0_u32);
-    for part in bytes.chunks(STEPS) {
-        for byte in part {
-            a += u32::from(*byte);
-            b += a;
-        }
-        (a, b) = (a % MODULUS, b % MODULUS);
-    }
-    b << 16 | a
+    // Over the header with what stands before it, and with what fills its last block.
+    (number(tail, 0)? == adler32_slice(&whole[..whole.len() - TAIL])).then_some(blob)
 }
 
 fn number(bytes: &[u8], at: usize) -> Option<u32> {
@@ -110,7 +96,7 @@ mod tests {
             bytes[start + 4..start + 8].copy_from_slice(&n.to_le_bytes());
             bytes[start + 12..start + 16].copy_from_slice(&length);
             bytes[start + 16..start + 16 + text.len()].copy_from_slice(text);
-            let sum = adler32(&bytes[start..end - TAIL]).to_le_bytes();
+            let sum = adler32_slice(&bytes[start..end - TAIL]).to_le_bytes();
             bytes[end - 12..end - 8].copy_from_slice(&sum);
             bytes[end - 8..end - 4].copy_from_slice(&length);
             bytes[end - 4..end].copy_from_slice(b"BlbE");

@@ -32,7 +32,7 @@ use crate::ui::Ui;
 
 /// Hold the files of an instance against what the vendor shipped
 ///
-/// Prints findings and required gaps on stdout, then coverage and verdict. Keeps nothing. `-v` shows
+/// Prints findings and required gaps on stdout, then coverage and verdict. Keeps no record. `-v` shows
 /// every gap, `--json` every record.
 ///
 /// Exits 0 if nothing was found and all that had to be seen was seen, 1 if something was found, 3 if

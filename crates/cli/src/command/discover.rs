@@ -22,7 +22,7 @@ use crate::ui::Ui;
 /// Count the instances in scope
 ///
 /// Asks every address of the scope, and nothing else, with harmless requests that name their sender.
-/// Prints every instance with its version, and what became of every address. Keeps nothing.
+/// Prints every instance with its version, and what became of every address. Keeps no record.
 /// Files of other tools count beside it; without a scope they count alone, and nothing is asked.
 ///
 /// Exits 0 if no instance is affected, 1 if one is, 3 if a version could not be decided or an

@@ -145,11 +145,9 @@ mod tests {
     fn a_packet_is_a_multiple_of_eight_with_four_bytes_of_padding_at_least() {
         for length in 0..40 {
             let packet = packet(&vec![7; length]);
-            assert_eq!(
-                (packet.len() % 8, packet[4] >= 4, packet.len() >= 16),
-                (0, true, packet.len() >= 16),
-                "{length}"
-            );
+            // Source: RFC 4253 section 6.
+            assert!(packet.len() % 8 == 0 && packet[4] >= 4 && packet.len() >= 16, "{length}: {packet:?}");
+            assert_eq!(packet.len(), 5 + length + usize::from(packet[4]));
         }
     }
 

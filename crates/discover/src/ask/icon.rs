@@ -29,12 +29,18 @@ impl Icon {
     }
 }
 
+/// Bytes of one tag, and tags of a page, that are looked at: a page may be made of tags without an end, each of which
+/// would be read to the end of the page.
+const TAG: usize = 2048;
+const TAGS: usize = 256;
+
 /// The address of the icon that a page names, as the page writes it.
 pub(super) fn named_by(body: &str) -> Option<&str> {
     let tags = body.match_indices('<').map(|(at, _)| &body[at + 1..]);
     let links = tags.filter(|tag| tag.get(..5).is_some_and(|name| name.eq_ignore_ascii_case("link ")));
     links
-        .map(|tag| &tag[..tag.find('>').unwrap_or(tag.len())])
+        .take(TAGS)
+        .filter_map(|tag| tag.get(..tag.bytes().take(TAG).position(|byte| byte == b'>')?))
         .filter(|tag| attribute(tag, "rel").is_some_and(|rel| rel.to_ascii_lowercase().contains("icon")))
         .find_map(|tag| attribute(tag, "href"))
 }
@@ -112,6 +118,16 @@ mod tests {
         check(r#"<link rel="icon">"#, None);
         check(r#"<link rel="icon" data-href="/a">"#, None);
         check("<link rel=icon href=", None);
+        check("<link rel=icon href=/a", None);
+    }
+
+    #[test]
+    fn a_page_of_tags_without_an_end_is_not_read_for_each_of_them() {
+        let page = "<link rel=x ".repeat(TAGS) + "<link rel=icon href=/a>";
+        assert_eq!(named_by(&page), None, "it stands behind more tags than are looked at");
+        let long = format!("<link {} rel=icon href=/a>", " ".repeat(TAG));
+        assert_eq!(named_by(&long), None);
+        assert_eq!(named_by(&format!("{long}<link rel=icon href=/b>")), Some("/b"));
     }
 
     proptest::proptest! {

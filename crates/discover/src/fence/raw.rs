@@ -22,6 +22,9 @@ const KEPT: usize = 4 << 20;
 /// The longest answer that says anything: headers with all options, and what ICMP quotes.
 const LONGEST: usize = 576;
 
+/// Packets that are looked at before what is due is sent: whoever floods us must not keep us from going on.
+const LOOKED_AT: usize = 10_000;
+
 /// How often a packet is offered to a kernel that has no room for it, and how long it may rest in between.
 const OFFERS: u32 = 50;
 const REST: Duration = Duration::from_millis(2);
@@ -94,12 +97,14 @@ impl<'f> Raw<'f> {
 
     /// The next answer that has come, if there is one.
     pub(crate) fn heard(&mut self) -> Option<Heard> {
-        while let Ok(length) = (&self.tcp).read(&mut self.buffer) {
+        for _ in 0..LOOKED_AT {
+            let Ok(length) = (&self.tcp).read(&mut self.buffer) else { break };
             if let Some(heard) = self.form.read_tcp(&self.buffer[..length]) {
                 return Some(heard);
             }
         }
-        while let Ok(length) = (&self.icmp).read(&mut self.buffer) {
+        for _ in 0..LOOKED_AT {
+            let Ok(length) = (&self.icmp).read(&mut self.buffer) else { break };
             let own = |from| self.sources.values().any(|source| *source == from);
             if let Some(heard) = self.form.read_icmp(&self.buffer[..length], own) {
                 return Some(heard);

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use directive::record::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -76,10 +77,6 @@ pub(super) fn write(cache: &dyn Cache, name: &str, rules: &yara_x::Rules, errors
     let head = Head { sha256: hex(&Sha256::digest(&code)), errors: errors.to_vec() };
     let Ok(head) = serde_json::to_vec(&head) else { return };
     cache.put(name, &[&(head.len() as u64).to_le_bytes()[..], &head, &code].concat());
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
