@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, Limits, init};
 use crate::error::{Error, Refused};
 use crate::metadata::canonical;
+use crate::packs;
 use crate::secret::{PublicKey, SecretKey};
 use crate::source::Source;
 use sha2::{Digest as _, Sha256};
@@ -432,6 +433,27 @@ fn a_file_of_other_bytes_is_refused_and_a_path_that_leads_elsewhere_too() {
     assert_eq!(refused(outside), Refused::Path { path: "../evil".into() });
     let nobody = client.read(&repository, "nothing").map(drop);
     assert_eq!(refused(nobody), Refused::Unknown { path: "nothing".into() });
+}
+
+#[test]
+fn more_packs_than_there_ever_were_and_a_pack_too_large_are_refused_and_nothing_is_written() {
+    let mut repository = Repository::new();
+    for path in ["packs/a/directive.toml", "packs/a/report.toml", "packs/b/directive.toml"] {
+        repository.add(path, b"id = 1");
+    }
+    repository.bump();
+    let (dir, folder) = (begin(&repository), tempfile::tempdir().unwrap());
+    let client = Client::refresh(&repository, dir.path(), now(), Limits::default()).unwrap();
+    let fetch = |limits| packs::fetch(&client, &repository, folder.path(), limits).map(drop);
+    let most = packs::Limits::default();
+    assert_eq!(refused(fetch(packs::Limits { packs: 1, ..most })), Refused::TooMany { packs: 2, files: 3 });
+    assert_eq!(refused(fetch(packs::Limits { files: 2, ..most })), Refused::TooMany { packs: 2, files: 3 });
+    let large = refused(fetch(packs::Limits { bytes: 7, ..most }));
+    assert_eq!(large, Refused::TooLong { what: "packs/a/report.toml".into(), limit: 7 });
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    fetch(most).unwrap();
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
 }
 
 proptest::proptest! {
