@@ -146,7 +146,7 @@ mod tests {
         for length in 0..40 {
             let packet = packet(&vec![7; length]);
             // Source: RFC 4253 section 6.
-            assert!(packet.len() % 8 == 0 && packet[4] >= 4 && packet.len() >= 16, "{length}: {packet:?}");
+            assert!(packet.len().is_multiple_of(8) && packet[4] >= 4 && packet.len() >= 16, "{length}: {packet:?}");
             assert_eq!(packet.len(), 5 + length + usize::from(packet[4]));
         }
     }
