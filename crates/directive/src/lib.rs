@@ -6,6 +6,7 @@
 pub mod action;
 pub mod deadline;
 pub mod difference;
+pub mod example;
 pub mod form;
 pub mod hunting;
 mod instance;
