@@ -145,6 +145,9 @@ impl Fonts {
         let (body, mono) = (self.body.clone(), self.mono.clone());
         let family = |style: Style| FontFamily::List(Cow::Borrowed(if style.mono { &mono[..] } else { &body[..] }));
         let mut builder = self.layouts.ranged_builder(&mut self.context, &text, 1.0, false);
+        // A line is as tall as its own letters, whatever the library's default size is.
+        let smallest = spans.iter().map(|span| span.style.size).fold(f32::MAX, f32::min);
+        builder.push_default(StyleProperty::FontSize(if spans.is_empty() { 1.0 } else { smallest }));
         builder.push_default(StyleProperty::LineHeight(LineHeight::FontSizeRelative(1.34)));
         // A path or a digest has no spaces; it breaks where it must.
         builder.push_default(StyleProperty::OverflowWrap(OverflowWrap::Anywhere));

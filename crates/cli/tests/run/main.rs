@@ -11,6 +11,7 @@ mod manifest;
 mod names;
 mod netns;
 mod packages;
+mod pages;
 mod resume;
 mod workbook;
 

@@ -23,10 +23,9 @@ impl Setting<'_> {
         let fields = std::mem::take(&mut self.view.form.fields);
         if !fields.is_empty() {
             self.heading(3, "Answers");
-            let columns = [("No.", 0.9), ("Question", 3.0), ("Answer", 2.6)].map(column);
+            let columns = [("No.", 1.2), ("Question", 3.0), ("Answer", 2.6)].map(column);
             rows(&mut self.paper, &columns, fields.iter().map(answer).collect());
         }
-        self.inventory();
     }
 
     fn lacks(&mut self, title: &str, take: impl Fn(&mut report::view::FormView<'_>) -> Vec<String>) {
@@ -37,7 +36,8 @@ impl Setting<'_> {
         }
     }
 
-    fn inventory(&mut self) {
+    /// The last pages, since they lie on their side.
+    pub(super) fn inventory(&mut self) {
         let inventory = std::mem::take(&mut self.view.form.rows);
         let Some((_, questions)) = inventory.first() else { return };
         self.paper.format((A4.1, A4.0));
@@ -62,7 +62,6 @@ impl Setting<'_> {
             table.row(cells);
         }
         table.end();
-        self.paper.format(A4);
     }
 }
 
@@ -76,7 +75,7 @@ fn shares(inventory: &[(String, Vec<Shown>)]) -> Vec<f32> {
             longest[at + 1] = longest[at + 1].max(value.chars().count()).max(label.chars().count());
         }
     }
-    longest.into_iter().map(|letters| (letters as f32).clamp(9.0, 34.0)).collect()
+    longest.into_iter().map(|letters| (letters as f32).clamp(13.0, 36.0)).collect()
 }
 
 fn answer((label, question, value): &Shown) -> Vec<Vec<Span>> {
