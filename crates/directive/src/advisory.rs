@@ -1,17 +1,17 @@
 //! Advisory: what does a vendor's advisory in CSAF say of versions, vulnerabilities and remedies?
 //!
-//! Reads what a draft of a pack needs and ignores the rest; whether a document holds to the whole standard is a validator's
-//! question. Bounds: size of the document, depth of the tree of products.
-//! Source: Common Security Advisory Framework 2.0, OASIS Standard, sections 3.1.2 (branches), 3.2.1 (document), 3.2.2
-//! (product tree), 3.2.3 (vulnerabilities).
+//! Reads what a draft of a pack needs and ignores the rest; whether a document holds to the whole standard is a
+//! validator's question. Bounds: size of the document, depth of the tree of products. Source: Common Security Advisory
+//! Framework 2.0, OASIS Standard, sections 3.1.2 (branches), 3.2.1 (document), 3.2.2 (product tree), 3.2.3
+//! (vulnerabilities).
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
-/// The largest document that is read, in bytes. The standard recommends to accept 150 MB; an advisory on one product has
-/// less than one.
+/// The largest document that is read, in bytes. The standard recommends to accept 150 MB; an advisory on one product
+/// has less than one.
 pub const LARGEST: usize = 64 << 20;
 
 /// How deep branches may lie below each other: the standard recommends to accept thirty.
@@ -154,8 +154,8 @@ pub struct Bounds {
 impl Versions {
     /// The bounds of a range that is written in one interval, `vers:generic/>=9.0|<9.1R11.4` or `<9.1R11.4`.
     ///
-    /// `None` for a single version and for what has no such form: a bound that includes its last version has no first version
-    /// beyond it, since nobody here knows which comes next.
+    /// `None` for a single version and for what has no such form: a bound that includes its last version has no first
+    /// version beyond it, since nobody here knows which comes next.
     pub fn bounds(&self) -> Option<Bounds> {
         let Self::Range(text) = self else { return None };
         let constraints = match text.strip_prefix("vers:") {

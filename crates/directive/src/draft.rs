@@ -1,7 +1,7 @@
 //! Draft: what of a new pack do an advisory and a catalogue of exploited vulnerabilities tell already?
 //!
-//! A draft is a pack that can be worked from, with what nobody knows yet left out and named: [`Draft::open`] says what waits
-//! for a person. Deadlines, conditions and words of an order are never invented.
+//! A draft is a pack that can be worked from, with what nobody knows yet left out and named: [`Draft::open`] says what
+//! waits for a person. Deadlines, conditions and words of an order are never invented.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -102,7 +102,8 @@ impl Draft {
             "Hold its files against what the vendor shipped.",
         );
         out += &self.update(known);
-        let isolate = "each = \"instance\"\nwhen = { ever = [\"mismatch\", \"compromised\"] }\ndue = { within = \"0h\", of = \"verdict\" }";
+        let isolate = "each = \"instance\"\nwhen = { ever = [\"mismatch\", \"compromised\"] }\n\
+                       due = { within = \"0h\", of = \"verdict\" }";
         out += &action("4", "Isolate what does not match, keep its evidence, report it", isolate, "Keep the power on.");
         out += &self.workarounds(known);
         out += &action("6", "Report", "after = [\"1\"]", "Submit the form.");
@@ -141,7 +142,8 @@ impl Draft {
                 let _ = write!(rest, "\ndue = {{ by = \"{due}T23:59:59[{zone}]\", text = \"KEV: due date {due}\" }}");
                 if entry.is_due_before_added() {
                     self.say(format!(
-                        "directive.toml, action 3: {} was due on {due}, before it was added on {}: the date is that of an older order",
+                        "directive.toml, action 3: {} was due on {due}, before it was added on {}: \
+                         the date is that of an older order",
                         entry.cve, entry.date_added
                     ));
                 }

@@ -1,7 +1,8 @@
 //! Example: what must a pack say of versions, times and instances whose answer is known?
 //!
-//! `examples.toml` of a pack. Whoever changes a pack sees what else changed; a pack for a new directive brings its own
-//! examples, and needs no test in Rust. Versions and times are judged here; instances are checked by whoever has a room.
+//! `examples.toml` of a pack. Whoever changes a pack sees what else changed; a pack for a new directive brings its
+//! own examples, and needs no test in Rust. Versions and times are judged here; instances are checked by whoever has a
+//! room.
 
 use jiff::Timestamp;
 use serde::Deserialize;

@@ -1,11 +1,11 @@
 //! Playbook: how do a directive's actions go out as a CACAO playbook, and come in from one?
 //!
 //! A playbook says which steps come after which, and what a person does in each. What it cannot say, such as due times,
-//! conditions on verdicts and who reports, goes into an extension, word for word as it stands in `directive.toml`; coming
-//! back, the extension alone counts. A playbook of others, without it, gives the order of its steps and their words.
-//! Bounds: size of the playbook, number of steps.
-//! Source: CACAO Security Playbooks Version 2.0, OASIS Committee Specification 01, sections 3 (playbooks), 4 (workflow
-//! steps), 5.13 (manual commands), 8 (extensions), 10.10 (identifiers).
+//! conditions on verdicts and who reports, goes into an extension, word for word as it stands in `directive.toml`;
+//! coming back, the extension alone counts. A playbook of others, without it, gives the order of its steps and their
+//! words. Bounds: size of the playbook, number of steps. Source: CACAO Security Playbooks Version 2.0, OASIS Committee
+//! Specification 01, sections 3 (playbooks), 4 (workflow steps), 5.13 (manual commands), 8 (extensions), 10.10
+//! (identifiers).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -121,7 +121,8 @@ pub fn export(pack: &Pack, directive: &str) -> Result<String, Error> {
                 "name": "directive",
                 "description": "Due times, conditions and documents of an order, which a playbook cannot say.",
                 "created_by": format!("identity--{}", Uuid::new_v5(&OURS, b"portcullis")),
-                "schema": "`directive`: directive.toml of a pack without its actions. `directive_action`: one of them. Both as JSON.",
+                "schema": "`directive`: directive.toml of a pack without its actions. `directive_action`: one of them, \
+                           both as JSON.",
                 "version": "1.0.0",
             }
         },
@@ -142,8 +143,8 @@ fn playbook_id(name: &str) -> String {
     format!("playbook--{}", Uuid::new_v5(&PLAYBOOKS, &canonical))
 }
 
-/// Steps have identifiers of version 4 (section 10.10). Ours are made from a digest in place of chance, so that the same pack
-/// gives the same playbook.
+/// Steps have identifiers of version 4 (section 10.10). Ours are made from a digest in place of chance, so that the
+/// same pack gives the same playbook.
 fn step_id(kind: &str, pack: &Pack, what: &str) -> String {
     let digest = Sha256::digest([kind, pack.id(), what].join("\0"));
     let mut bytes = [0; 16];
@@ -344,7 +345,7 @@ impl Playbook {
         let directive = toml::to_string_pretty(&table).map_err(|err| Error::Extension(err.to_string()))?;
         let open = [
             "directive.toml: who orders it, in which clauses, for which instances, by when: a playbook does not say",
-            "directive.toml: which action counts instances (`does = \"discover\"`) and which checks them (`does = \"check\"`)",
+            "directive.toml: which action counts instances (`does = \"discover\"`), which checks them (`does = \"check\"`)",
         ];
         Ok(Order { playbook: self.id.clone(), directive, open: open.map(str::to_owned).to_vec() })
     }

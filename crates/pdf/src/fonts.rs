@@ -1,7 +1,7 @@
 //! Fonts: how wide is a text, where do its lines break, and which letters has nobody?
 //!
-//! Shaping, bidirectional order, fallback between fonts and line breaks are the library's. The fonts are part of the program:
-//! the same report gives the same bytes on every machine.
+//! Shaping, bidirectional order, fallback between fonts and line breaks are the library's. The fonts are part of the
+//! program: the same report gives the same bytes on every machine.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};

@@ -275,8 +275,8 @@ fn draw_text(surface: &mut Surface<'_>, fonts: &mut Fonts, block: &Block, lines:
     }
 }
 
-/// Draws what stands in one style. The writer wants to know of each glyph which letters it stands for, so that text can be
-/// searched and read aloud.
+/// Draws what stands in one style. The writer wants to know of each glyph which letters it stands for, so that text can
+/// be searched and read aloud.
 fn draw_run(
     surface: &mut Surface<'_>,
     fonts: &mut Fonts,

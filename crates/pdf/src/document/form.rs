@@ -1,7 +1,7 @@
 //! Form: what does the authority's form say, and what does it lack?
 //!
-//! The inventory stands on sheets that lie on their side, one row an instance under the form's own numbers, since that is how
-//! authorities read it.
+//! The inventory stands on sheets that lie on their side, one row an instance under the form's own numbers, since that
+//! is how authorities read it.
 
 use report::view::Shown;
 
@@ -65,7 +65,8 @@ impl Setting<'_> {
     }
 }
 
-/// How wide each column wants to be: by its longest answers, within bounds, so that a column of yes and no stays narrow.
+/// How wide each column wants to be: by its longest answers, within bounds, so that a column of yes and no stays
+/// narrow.
 fn shares(inventory: &[(String, Vec<Shown>)]) -> Vec<f32> {
     let columns = 1 + inventory.first().map_or(0, |(_, answers)| answers.len());
     let mut longest = vec![0_usize; columns];
