@@ -4,6 +4,7 @@
 //! be replayed from the records of a case.
 
 pub mod action;
+pub mod change;
 pub mod deadline;
 pub mod difference;
 pub mod form;
@@ -11,6 +12,7 @@ pub mod hunting;
 mod instance;
 pub mod judge;
 mod ledger;
+pub mod mitigation;
 pub mod pack;
 pub mod pattern;
 pub mod plan;
@@ -26,4 +28,5 @@ mod times;
 mod traces;
 pub mod verdict;
 pub mod version;
+pub mod workaround;
 pub mod workbook;

@@ -19,6 +19,7 @@ use crate::probe::{self, Neighbours, Probes};
 use crate::problem::{Problem, Problems};
 use crate::product::Product;
 use crate::record::{PackRef, hex};
+use crate::workaround::{self, Workaround};
 use crate::workbook;
 
 /// The files of a pack by their path in it, `/` between folders.
@@ -39,6 +40,8 @@ pub struct Pack {
     pub examples: Files,
     /// What it looks for beyond manifests.
     pub hunting: Hunting,
+    /// What shuts the hole until there is a patch, in the order of their files.
+    pub workarounds: Vec<Workaround>,
     /// What the authority wants to be told.
     pub form: Form,
     /// The zone in which its days are counted.
@@ -77,10 +80,12 @@ impl Pack {
         let of_neighbours = probes.neighbours.iter().flat_map(|neighbour| &neighbour.probes);
         problems.extend(probe::check(&format!("{place}/{neighbours_file}"), of_neighbours));
         let zone = References { place, files, problems: &mut problems }.check(&directive, &form);
+        let workarounds = workarounds(place, files, &directive, &product, &mut problems);
         match zone {
             Some(zone) if problems.is_empty() => {
                 let examples = examples(files);
-                Ok(Self { directive, product, probes, recog, examples, hunting, form, zone, digest: digest(files) })
+                let digest = digest(files);
+                Ok(Self { directive, product, probes, recog, examples, hunting, workarounds, form, zone, digest })
             }
             _ => Err(Problems(problems)),
         }
@@ -129,6 +134,11 @@ impl Pack {
             None => documents.next(),
         };
         found.map_or(Timestamp::MIN, |document| document.issued)
+    }
+
+    /// The workaround of that id.
+    pub fn workaround(&self, id: &str) -> Option<&Workaround> {
+        self.workarounds.iter().find(|workaround| workaround.id.get_ref() == id)
     }
 
     /// The action of that id.
@@ -235,6 +245,31 @@ fn hunting(place: &str, files: &Files, problems: &mut Vec<Problem>) -> Hunting {
     hunting
 }
 
+/// The rules of `workaround/`, each with its own id.
+fn workarounds(
+    place: &str,
+    files: &Files,
+    directive: &Directive,
+    product: &Product,
+    problems: &mut Vec<Problem>,
+) -> Vec<Workaround> {
+    let actions: BTreeSet<&str> = directive.actions.iter().map(|action| action.id.get_ref().as_str()).collect();
+    let mut read: Vec<Workaround> = Vec::new();
+    for (name, bytes) in files.iter().filter(|(name, _)| name.starts_with("workaround/") && name.ends_with(".toml")) {
+        let Some(workaround) = required::<Workaround>(place, files, name, problems) else { continue };
+        let (file, text) = (format!("{place}/{name}"), String::from_utf8_lossy(bytes));
+        problems.extend(workaround::check(&file, &text, &workaround, &actions, product.scheme));
+        if read.iter().any(|other| other.id.get_ref() == workaround.id.get_ref()) {
+            let message = format!("two workarounds are called {:?}", workaround.id.get_ref());
+            problems.push(
+                Problem::at(&file, &text, workaround.id.span(), message).hint("an id must be unique in the pack"),
+            );
+        }
+        read.push(workaround);
+    }
+    read
+}
+
 /// Refuses rows of `tamper.toml` about logs that `logs.toml` does not name: they would tell nothing for ever.
 fn check_logs(place: &str, hunting: &Hunting, problems: &mut Vec<Problem>) {
     let tamper = &hunting.tamper;
@@ -319,6 +354,7 @@ impl References<'_> {
             let wanted = match action.does {
                 Does::Discover => Some((Each::Organisation, "a discovery is one for all: leave out `each`")),
                 Does::Check => Some((Each::Instance, "a check is of one instance: add `each = \"instance\"`")),
+                Does::Mitigate => Some((Each::Instance, "a change is for one instance: add `each = \"instance\"`")),
                 Does::Person | Does::Vendor => None,
             };
             if let Some((_, hint)) = wanted.filter(|(each, _)| *each != action.each) {
