@@ -19,7 +19,7 @@
 //! hold it against a reader that is as lenient as we could make one. What follows the last segment decides whether it
 //! is still that segment: `/meeting.cgi` is, `/meeting-rooms` is not (see [`Trailing`]).
 //!
-//! Two dialects of the same: plain, as RE2 and Coraza read it, and with subroutines, which keeps a rule below the 4,095
+//! Dialects of the same: plain, as RE2 and Coraza read it, and with subroutines, which keeps a rule below the 4,095
 //! bytes that nginx gives a parameter. No backslash stands before a quote, so that no engine takes one away.
 //! Source: RFC 3986 sections 2.1, 3.3 and 5.2.4; RFC 3629 section 3 (overlong forms); facts on bypassed workarounds.
 
@@ -34,8 +34,10 @@ use directive::workaround::{Blocked, Trailing};
 pub enum Dialect {
     /// Nothing but what every engine knows: RE2, Coraza, Rust.
     Plain,
-    /// With subroutines, as PCRE has them: nginx, HAProxy, ModSecurity, Suricata.
+    /// With subroutines, as PCRE has them, by number: nginx, where a name would be a variable; Suricata.
     Pcre,
+    /// The same by name: HAProxy tells PCRE to count no groups.
+    Named,
 }
 
 /// The expressions of a rule, for the target as it was sent. All are to be matched without regard to case.
@@ -94,12 +96,19 @@ impl Builder {
             pieces.push(text);
             pieces.len() - 1
         });
-        format!("(?{})", number + 1)
+        match self.dialect {
+            Dialect::Named => format!("(?&p{})", number + 1),
+            _ => format!("(?{})", number + 1),
+        }
     }
 
     /// The expression with its pieces before it.
     fn finish(&self, text: &str) -> String {
-        let pieces: String = self.pieces.borrow().iter().map(|piece| format!("({piece})")).collect();
+        let piece = |(n, piece): (usize, &String)| match self.dialect {
+            Dialect::Named => format!("(?<p{}>{piece})", n + 1),
+            _ => format!("({piece})"),
+        };
+        let pieces: String = self.pieces.borrow().iter().enumerate().map(piece).collect();
         if pieces.is_empty() { text.to_owned() } else { format!("(?(DEFINE){pieces}){text}") }
     }
 
@@ -134,7 +143,7 @@ impl Builder {
         let (slash, dot, parameter) = (self.slash(), self.dot(), self.parameter());
         match self.dialect {
             Dialect::Plain => format!("(?:{dot}?{parameter}{slash})*"),
-            Dialect::Pcre => self.call(format!("(?>{dot}?{parameter}{slash})*+")),
+            Dialect::Pcre | Dialect::Named => self.call(format!("(?>{dot}?{parameter}{slash})*+")),
         }
     }
 
@@ -150,8 +159,10 @@ impl Builder {
         let (slash, parameter, pieces) = (self.slash(), self.parameter(), self.pieces());
         let segments: Vec<String> = blocked.path.split('/').skip(1).map(|segment| self.segment(segment)).collect();
         let path = segments.join(&format!("{parameter}{slash}{pieces}"));
-        // A scheme, then a host: `http://host`, `//host`.
-        let origin = format!("(?:[a-z][a-z0-9+.-]*:)?(?:{slash}{slash}[^?/\\x5c]*)?");
+        // A scheme, then a host: `http://host`, `//host`. Twice, since HAProxy shows a path of HTTP/2 with the host that
+        // was asked before it, and the path itself may begin with one.
+        let host = self.call(format!("(?:{slash}{slash}[^?/\\x5c]*)?"));
+        let origin = format!("(?:[a-z][a-z0-9+.-]*:)?{host}{host}");
         let text = format!("^{origin}{pieces}{path}{}", self.end(blocked.trailing));
         self.finish(&text)
     }

@@ -95,7 +95,7 @@ pub fn insertions(sections: &Sections, rule: &Rule<'_>) -> Vec<Insertion> {
 
 /// The rule, as lines of a section.
 pub fn lines(rule: &Rule<'_>) -> String {
-    let of = Expressions::new(&rule.blocked(), Dialect::Pcre);
+    let of = Expressions::new(&rule.blocked(), Dialect::Named);
     let (word, marker) = (rule.word(), rule.marker());
     let mut out = format!("    # {marker}; `portcullis mitigate undo` takes it away\n");
     let name = format!("portcullis_{word}");
@@ -108,7 +108,7 @@ pub fn lines(rule: &Rule<'_>) -> String {
     for header in rule.headers() {
         // A product that hands headers to programs knows `X_Original_URL` by the same name.
         let header = header.to_ascii_lowercase().replace('-', "[-_]");
-        let _ = writeln!(out, "    acl {name} req.hdr_names(,) -m reg -i '(^|,){header}(,|$)'");
+        let _ = writeln!(out, "    acl {name} req.hdr_names -m reg -i '(^|,){header}(,|$)'");
     }
     let _ = writeln!(out, "    acl {name}_climbs url -m reg -i '{}'", of.climbs);
     for text in &of.last {
