@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use directive::change::{Approved, Change, Command, Drain, FileChange, Written};
+use directive::change::{Approved, Change, Command, Drain, FileChange, Kind, Written};
 use directive::mitigation::WRITE;
 use directive::record::{ChangeStep, Proof, Stage, hex};
 use directive::scope::Scope;
@@ -158,7 +158,9 @@ impl Worker<'_> {
                 let why = chain(&err);
                 // What cannot be recorded any more is still undone.
                 let _ = self.record(steps.step(Stage::Failed, "apply", why.clone()));
-                match self.put_back(steps, &change.files[..begun.min(change.files.len())], &before, begun > 0) {
+                let patient = Patient(self.hands);
+                let mut again = Worker { hands: &patient, journal: &mut *self.journal, ..*self };
+                match again.put_back(steps, &change.files[..begun.min(change.files.len())], &before, begun > 0) {
                     Ok(()) => Err(err),
                     Err(undo) => {
                         let undo = chain(&undo);
@@ -262,9 +264,12 @@ impl Worker<'_> {
         is_begun: bool,
     ) -> Result<(), Error> {
         let change = steps.change;
+        if change.target.kind == Kind::VendorFile {
+            return Ok(());
+        }
         for (file, before) in files.iter().zip(before).rev() {
             let _ = self.record(steps.step(Stage::Begins, &format!("put back {}", file.path), "undo".into()));
-            self.again(|worker| worker.put(&file.path, before.as_deref()))?;
+            self.put(&file.path, before.as_deref())?;
         }
         if is_begun {
             let old = self.children(change.drain.as_ref())?;
@@ -292,17 +297,6 @@ impl Worker<'_> {
             return Ok(());
         }
         Err(Error::Overwritten { path: path.to_owned() })
-    }
-
-    /// Tries again where a connection was lost: what was begun must not stay half done for a lost packet.
-    fn again(&mut self, mut with: impl FnMut(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
-        for wait in [1, 3, 10] {
-            match with(self) {
-                Err(Error::Hands(hands::Error::Lost { .. })) => std::thread::sleep(Duration::from_secs(wait)),
-                done => return done,
-            }
-        }
-        with(self)
     }
 
     /// What stands where the change writes; it must be what was planned.
@@ -387,6 +381,22 @@ impl Worker<'_> {
 
     fn record(&mut self, step: ChangeStep) -> Result<(), Error> {
         self.journal.step(step).map_err(Error::Journal)
+    }
+}
+
+/// Hands that try again where a connection was lost: what was begun must not stay half done for a lost packet. All that
+/// undoes something may be done twice.
+struct Patient<'a>(&'a dyn Hands);
+
+impl Hands for Patient<'_> {
+    fn run(&self, words: &[&str], input: &[u8]) -> Result<hands::Done, hands::Error> {
+        for wait in [1, 3, 10, 20] {
+            match self.0.run(words, input) {
+                Err(hands::Error::Lost { .. }) => std::thread::sleep(Duration::from_secs(wait)),
+                done => return done,
+            }
+        }
+        self.0.run(words, input)
     }
 }
 

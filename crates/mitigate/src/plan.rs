@@ -5,6 +5,9 @@
 //! that we do not understand are refused here, before there is a change at all.
 //! Source: nginx(8) (`-T`, `-V`), haproxy(1) (`-c`); docs/mitigate.md.
 
+mod isolate;
+mod vendor;
+
 use std::net::SocketAddr;
 
 use directive::change::{Change, Command, Drain, FileChange, Kind, Origin, Prove, Target, VERSION};
@@ -16,6 +19,8 @@ use directive::workaround::{Allowed, Workaround};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
+pub use self::isolate::{Isolation, Way, isolation};
+pub use self::vendor::vendor_file;
 use crate::engine::{Rule, haproxy, insert, nginx};
 use crate::hands::{self, Hands};
 
@@ -86,6 +91,17 @@ pub enum Error {
         path: String,
         /// Why.
         why: String,
+    },
+    /// The pack knows no file of the vendor's.
+    #[error("this workaround has no file of the vendor")]
+    NoVendorFile,
+    /// The file is another one.
+    #[error("this is not {name}: its digest is {digest}, and the pack pins another")]
+    OtherFile {
+        /// The name of the file that was meant.
+        name: String,
+        /// The digest of what was given.
+        digest: String,
     },
     /// It is there already.
     #[error("{path} holds this workaround already")]

@@ -8,6 +8,7 @@ mod bad;
 mod lenient;
 mod proxy;
 mod rules;
+mod ssh;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

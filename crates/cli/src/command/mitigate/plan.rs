@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ::case::Case;
-use ::directive::change::{Kind, Written};
+use ::directive::change::{Change, Kind, Written};
 use ::directive::pack::Pack;
 use ::directive::record::{ChangeStep, Stage};
 use ::directive::scope::Scope;
@@ -14,7 +14,7 @@ use ::directive::verdict::Exit;
 use ::directive::workaround::Workaround;
 use ::mitigate::apply::Journal as _;
 use ::mitigate::engine::{Rule, modsecurity, suricata};
-use ::mitigate::plan::{self, Request};
+use ::mitigate::plan::{self, Isolation, Request, Way};
 use clap::ValueEnum;
 
 use super::journal::InCase;
@@ -69,6 +69,22 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
+    /// The vendor's own file, which a person imports before `apply` proves it
+    #[arg(long, value_name = "FILE", required_if_eq("kind", "vendor-file"))]
+    file: Option<PathBuf>,
+
+    /// The action that isolation does, `2.b.i.isolate`
+    #[arg(long, value_name = "ACTION")]
+    action: Option<String>,
+
+    /// A way that isolation leaves open: `10.0.0.9:22`, from whom to which port of the instance. May be given again
+    #[arg(long, value_name = "WAY")]
+    keep: Vec<Way>,
+
+    /// Where somebody must still be heard after isolation. May be given again
+    #[arg(long, value_name = "ADDRESS")]
+    open: Vec<SocketAddr>,
+
     /// A program of this machine that must succeed before and after: a login, for example. May be given again
     #[arg(long, value_name = "COMMAND")]
     works: Vec<String>,
@@ -101,6 +117,8 @@ pub(super) struct Args {
 enum KindArg {
     Nginx,
     Haproxy,
+    Nftables,
+    VendorFile,
     Modsecurity,
     Suricata,
 }
@@ -110,6 +128,8 @@ impl KindArg {
         match self {
             Self::Nginx => Some(Kind::Nginx),
             Self::Haproxy => Some(Kind::Haproxy),
+            Self::Nftables => Some(Kind::Nftables),
+            Self::VendorFile => Some(Kind::VendorFile),
             Self::Modsecurity | Self::Suricata => None,
         }
     }
@@ -117,9 +137,8 @@ impl KindArg {
 
 pub(super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
     let pack = open::pack(&args.pack)?;
-    let workaround = workaround(&pack, args.workaround.as_deref())?;
     let Some(kind) = args.kind.kind() else {
-        return export(ui, args, &pack, workaround);
+        return export(ui, args, &pack, workaround(&pack, args.workaround.as_deref())?);
     };
     let scope = scope(&args.scope)?;
     let mut case = args.case.as_deref().map(Case::open).transpose()?;
@@ -131,25 +150,8 @@ pub(super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
     let known = state.instances.get(&args.instance).and_then(|known| known.instance.version.value.clone());
     let version = args.version.clone().or(known);
     let at = addresses(args, &scope)?;
-    let works: Vec<Vec<String>> = args.works.iter().map(|text| words(text)).collect::<Result<_, _>>()?;
-    let request = Request {
-        pack: &pack,
-        workaround,
-        kind,
-        instance: &args.instance,
-        version: version.as_deref(),
-        host: &args.host,
-        config: args.config.as_deref(),
-        pid_file: args.pid_file.as_deref(),
-        reload: args.reload.as_deref().map(words).transpose()?,
-        at: &at,
-        name: args.name.as_deref(),
-        works: &works,
-        drain: args.drain,
-        now: clock.now(),
-    };
-    let hands = args.login.hands(&args.host)?;
-    let change = plan::proxy(&request, &scope, hands.as_ref()).map_err(refused)?;
+    let given = Given { pack: &pack, kind, version: version.as_deref(), at: &at, scope: &scope };
+    let change = given.plan(args, clock)?;
     let written = Written::write(&change).map_err(|err| CommandError::because("the change cannot be written", err))?;
     crate::command::write_file(&args.output, written.bytes())?;
     if let Some(case) = &mut case {
@@ -157,6 +159,76 @@ pub(super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
     }
     tell(ui, args, &written);
     Ok(Exit::Done)
+}
+
+/// What is known when a change is planned.
+struct Given<'a> {
+    pack: &'a Pack,
+    kind: Kind,
+    version: Option<&'a str>,
+    at: &'a [SocketAddr],
+    scope: &'a Scope,
+}
+
+impl Given<'_> {
+    fn plan(&self, args: &Args, clock: Clock) -> Result<Change, CommandError> {
+        let hands = args.login.hands(&args.host)?;
+        if self.kind == Kind::Nftables {
+            let request = self.isolation(args, clock)?;
+            return plan::isolation(&request, self.scope, hands.as_ref()).map_err(refused);
+        }
+        let works: Vec<Vec<String>> = args.works.iter().map(|text| words(text)).collect::<Result<_, _>>()?;
+        let request = self.request(args, &works, clock)?;
+        match (&args.file, self.kind) {
+            (Some(file), Kind::VendorFile) => {
+                let cannot = |err| CommandError::because(format!("cannot read {}", file.display()), err);
+                let bytes = open::read(file).map_err(cannot)?;
+                plan::vendor_file(&request, self.scope, &bytes).map_err(refused)
+            }
+            _ => plan::proxy(&request, self.scope, hands.as_ref()).map_err(refused),
+        }
+    }
+
+    fn isolation<'a>(&'a self, args: &'a Args, clock: Clock) -> Result<Isolation<'a>, CommandError> {
+        if let Some(action) = args.action.as_ref().filter(|action| self.pack.action(action).is_none()) {
+            return Err(CommandError::new(format!("the directive has no action {:?}", escape(action)))
+                .hint("`portcullis directive show` lists them"));
+        }
+        Ok(Isolation {
+            pack: self.pack,
+            action: args.action.as_deref(),
+            instance: &args.instance,
+            at: self.at,
+            host: &args.host,
+            keep: &args.keep,
+            open: &args.open,
+            now: clock.now(),
+        })
+    }
+
+    fn request<'a>(
+        &'a self,
+        args: &'a Args,
+        works: &'a [Vec<String>],
+        clock: Clock,
+    ) -> Result<Request<'a>, CommandError> {
+        Ok(Request {
+            pack: self.pack,
+            workaround: workaround(self.pack, args.workaround.as_deref())?,
+            kind: self.kind,
+            instance: &args.instance,
+            version: self.version,
+            host: &args.host,
+            config: args.config.as_deref(),
+            pid_file: args.pid_file.as_deref(),
+            reload: args.reload.as_deref().map(words).transpose()?,
+            at: self.at,
+            name: args.name.as_deref(),
+            works,
+            drain: args.drain,
+            now: clock.now(),
+        })
+    }
 }
 
 /// Records that a change was planned.
