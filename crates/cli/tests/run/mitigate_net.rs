@@ -40,11 +40,11 @@ impl Net {
         let n = &net.name;
         net.shell(&format!(
             "for one in {VISITOR} {GATE} {INSTANCE}; do ip netns add {n}-$one; ip -n {n}-$one link set lo up; done
-             ip link add v netns {n}-{VISITOR} type veth peer name g netns {n}-{GATE}
-             ip link add h netns {n}-{GATE} type veth peer name i netns {n}-{INSTANCE}
-             ip -n {n}-{VISITOR} address add 198.18.1.2/24 dev v; ip -n {n}-{GATE} address add 198.18.1.1/24 dev g
-             ip -n {n}-{GATE} address add 198.18.2.1/24 dev h; ip -n {n}-{INSTANCE} address add 198.18.2.2/24 dev i
-             for pair in {VISITOR}:v {GATE}:g {GATE}:h {INSTANCE}:i; do
+             ip link add va netns {n}-{VISITOR} type veth peer name ga netns {n}-{GATE}
+             ip link add gb netns {n}-{GATE} type veth peer name ib netns {n}-{INSTANCE}
+             ip -n {n}-{VISITOR} address add 198.18.1.2/24 dev va; ip -n {n}-{GATE} address add 198.18.1.1/24 dev ga
+             ip -n {n}-{GATE} address add 198.18.2.1/24 dev gb; ip -n {n}-{INSTANCE} address add 198.18.2.2/24 dev ib
+             for pair in {VISITOR}:va {GATE}:ga {GATE}:gb {INSTANCE}:ib; do
                  ip -n {n}-${{pair%:*}} link set ${{pair#*:}} up; done
              ip -n {n}-{VISITOR} route add default via 198.18.1.1
              ip -n {n}-{INSTANCE} route add default via 198.18.2.1
@@ -225,7 +225,8 @@ fn an_isolated_instance_loses_its_visitors_at_once_and_keeps_its_management() {
     assert!(run(&["case", "--case", arg(&net.path("case")), "init"]).status.success());
     let (scope, change, case) = (net.path("scope.toml"), net.path("change.toml"), net.path("case"));
     let mut words = vec!["mitigate", "plan", "--pack", "ed-21-03", "--kind", "nftables", "--instance", "vpn1"];
-    words.extend(["--action", "2.b.i.isolate", "--scope", arg(&scope), "-o", arg(&change)]);
+    let table = net.path("isolate.nft");
+    words.extend(["--config", arg(&table), "--action", "2.b.i.isolate", "--scope", arg(&scope), "-o", arg(&change)]);
     words.extend(["--at", "198.18.2.2:443", "--keep", "198.18.2.1:22", "--open", "198.18.2.2:22"]);
     let planned = net.portcullis(GATE, &words);
     assert!(planned.status.success(), "{}", stderr(&planned));
@@ -240,7 +241,7 @@ fn an_isolated_instance_loses_its_visitors_at_once_and_keeps_its_management() {
     let undone = net.portcullis(GATE, &words);
     assert_eq!(undone.status.code(), Some(0), "{}", stderr(&undone));
     assert!(net.is_open(VISITOR, "198.18.2.2", 443));
-    assert!(!Path::new("/etc/portcullis-isolates-vpn1.nft").exists());
+    assert!(!table.exists());
     assert!(stdout(&net.at(GATE, &["nft", "list", "ruleset"])).is_empty());
     let done = run(&["case", "--case", arg(&case), "show", "--type", "step"]);
     assert!(stdout(&done).contains("ed-21-03/2.b.i.isolate"), "{}", stdout(&done));

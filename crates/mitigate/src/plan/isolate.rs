@@ -56,6 +56,8 @@ pub struct Isolation<'a> {
     pub at: &'a [SocketAddr],
     /// Where it is done.
     pub host: &'a str,
+    /// Where the table is kept, absolute; below `/etc` where no place is named.
+    pub config: Option<&'a str>,
     /// Who may still reach it.
     pub keep: &'a [Way],
     /// Where somebody must still be heard afterwards.
@@ -78,7 +80,8 @@ pub fn isolation(request: &Isolation<'_>, scope: &Scope, hands: &dyn Hands) -> R
     }
     hands.must(&["nft", "--version"])?;
     let word: String = request.instance.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    let (table, path) = (format!("portcullis_isolates_{word}"), format!("/etc/portcullis-isolates-{word}.nft"));
+    let usual = format!("/etc/portcullis-isolates-{word}.nft");
+    let (table, path) = (format!("portcullis_isolates_{word}"), request.config.map_or(usual, str::to_owned));
     if hands.read(&path)?.is_some() {
         return Err(Error::There { path });
     }
@@ -132,6 +135,9 @@ pub fn isolation(request: &Isolation<'_>, scope: &Scope, hands: &dyn Hands) -> R
 /// Seconds after which a machine takes the table away while the lock still stands.
 const SWITCH: u32 = 120;
 
+/// The resets by which sessions are cut leave this machine under the instance's name.
+const OWN: &str = "        oifname \"lo\" accept\n        tcp flags & (syn | rst) == rst accept\n";
+
 fn shown(way: &Way) -> String {
     match way.port {
         Some(port) => format!("{} to port {port}", way.from),
@@ -175,7 +181,7 @@ fn rules(table: &str, request: &Isolation<'_>) -> String {
         escape(request.instance),
         hook("forward", ""),
         hook("input", "        iifname \"lo\" accept\n"),
-        hook("output", "        oifname \"lo\" accept\n"),
+        hook("output", OWN),
     )
 }
 

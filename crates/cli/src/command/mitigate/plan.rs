@@ -200,6 +200,7 @@ impl Given<'_> {
             instance: &args.instance,
             at: self.at,
             host: &args.host,
+            config: args.config.as_deref(),
             keep: &args.keep,
             open: &args.open,
             now: clock.now(),
