@@ -144,6 +144,11 @@ impl Mitigation {
         matches!(last, Some(Stage::Begins | Stage::Ended | Stage::Failed | Stage::Stuck))
     }
 
+    /// Whether it is no answer any more at `now`.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
     /// Why it does not count at `now`; nothing if it does.
     pub fn fault(&self, now: Timestamp) -> Option<String> {
         if !self.is_applied() {

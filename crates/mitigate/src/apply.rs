@@ -89,6 +89,12 @@ pub enum Error {
     /// What must work does not work even before.
     #[error("this does not work even before the change: {0}")]
     Broken(String),
+    /// The processes that have to end are not found.
+    #[error("{pid_file} names no process with children: what serves could not be drained")]
+    NoProcess {
+        /// The file that should name it.
+        pid_file: String,
+    },
     /// Old processes did not end.
     #[error("processes of the old configuration still run: {0}")]
     Old(String),
@@ -146,6 +152,11 @@ impl Worker<'_> {
     fn locked(&mut self, steps: &Steps<'_>, prover: Option<&Prover<'_>>) -> Result<Proof, Error> {
         let change = steps.change;
         let before = self.look(&change.files)?;
+        if let Some(drain) = &change.drain
+            && self.children(Some(drain))?.is_empty()
+        {
+            return Err(Error::NoProcess { pid_file: drain.pid_file.clone() });
+        }
         let lost = prover.map(Prover::lost).unwrap_or_default();
         if let Some(first) = lost.first() {
             return Err(Error::Broken(first.clone()));

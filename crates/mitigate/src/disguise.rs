@@ -33,7 +33,7 @@ pub(crate) enum Form {
     Two,
 }
 
-/// What is asked for where the header names the path: a page that no product has, so that its answer is always the same.
+/// What is asked for where the header names the path: a page that no product has, so that its answer is always one.
 pub(crate) const NOBODY: &str = "/portcullis-asks-for-nothing";
 
 /// All spellings and forms for one path.

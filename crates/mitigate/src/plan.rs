@@ -164,7 +164,7 @@ pub(crate) fn begin(request: &Request<'_>) -> Result<Change, Error> {
         notes: workaround.notes.clone(),
         made: request.now,
         expires: Some(expires.timestamp()),
-        every: Some(workaround.every.0.to_string()),
+        every: Some(format!("{:#}", workaround.every.0)),
         from: Origin {
             pack: request.pack.reference(),
             action: workaround.action.as_ref().map(|action| action.get_ref().clone()),
@@ -219,10 +219,13 @@ fn nginx(request: &Request<'_>, hands: &dyn Hands, change: &mut Change) -> Resul
     }
     let content = Some(nginx::snippet(&rule));
     change.files.push(FileChange { path: snippet.clone(), before: None, difference: String::new(), content });
+    // A file that is included may set headers for whatever includes it: then a server must not begin to set some of its
+    // own, since it would lose those of above.
+    let is_set_above = read.iter().any(|(_, _, _, blocks)| nginx::sets_headers(&blocks[0]));
     let mut servers = 0;
     for (name, path, text, blocks) in &read {
         let is_http = !elsewhere.iter().any(|pattern| fits(pattern, name, folder));
-        let insertions = nginx::insertions(blocks, &snippet, &headers, is_http);
+        let insertions = nginx::insertions(blocks, &snippet, &headers, nginx::Around { is_http, is_set_above });
         servers += insertions.iter().filter(|one| one.text.contains("include ")).count();
         if !insertions.is_empty() && !change.files.iter().any(|file| file.path == *path) {
             change.files.push(changed(path, text, insertions));

@@ -159,8 +159,8 @@ impl Builder {
         let (slash, parameter, pieces) = (self.slash(), self.parameter(), self.pieces());
         let segments: Vec<String> = blocked.path.split('/').skip(1).map(|segment| self.segment(segment)).collect();
         let path = segments.join(&format!("{parameter}{slash}{pieces}"));
-        // A scheme, then a host: `http://host`, `//host`. Twice, since HAProxy shows a path of HTTP/2 with the host that
-        // was asked before it, and the path itself may begin with one.
+        // A scheme, then a host: `http://host`, `//host`. Twice, since HAProxy shows a path of HTTP/2 with the host
+        // that was asked before it, and the path itself may begin with one.
         let host = self.call(format!("(?:{slash}{slash}[^?/\\x5c]*)?"));
         let origin = format!("(?:[a-z][a-z0-9+.-]*:)?{host}{host}");
         let text = format!("^{origin}{pieces}{path}{}", self.end(blocked.trailing));

@@ -37,7 +37,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand, Debug)]
 enum What {
-    Plan(plan::Args),
+    Plan(Box<plan::Args>),
     Apply(apply::Args),
     Prove(apply::ProveArgs),
     Undo(apply::UndoArgs),

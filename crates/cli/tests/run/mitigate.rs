@@ -115,11 +115,11 @@ fn is_there(program: &str) -> bool {
 }
 
 fn proof(output: &Output) -> Proof {
-    let proofs = records(output).into_iter().filter_map(|record| match record.body {
+    let mut proofs = records(output).into_iter().filter_map(|record| match record.body {
         Body::Proof(proof) => Some(proof),
         _ => None,
     });
-    proofs.last().unwrap_or_else(|| panic!("{}", stderr(output)))
+    proofs.next_back().unwrap_or_else(|| panic!("{}", stderr(output)))
 }
 
 #[test]

@@ -141,9 +141,11 @@ fn apply(net: &Net, place: &str) -> Output {
 fn a_real_vpn_login_goes_on_through_a_proxy_that_refuses_every_disguise() {
     let Some(mut net) = Net::up(&["ocserv", "ocpasswd", "openconnect", "haproxy", "openssl", "bash"]) else { return };
     let pin = net.shell(
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=vpn.agency.example -keyout key -out crt 2>/dev/null
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=vpn.agency.example -keyout key -out crt \
+         2>/dev/null
          cat crt key > pem; chmod 755 .; printf 'secret\\nsecret\\n' | ocpasswd -c passwd jdoe 2>/dev/null >&2
-         openssl x509 -in crt -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64",
+         openssl x509 -in crt -pubkey -noout | openssl pkey -pubin -outform der | \
+         openssl dgst -sha256 -binary | base64",
     );
     let dir = net.dir.path().display().to_string();
     let ocserv = format!(
@@ -153,7 +155,8 @@ fn a_real_vpn_login_goes_on_through_a_proxy_that_refuses_every_disguise() {
     );
     std::fs::write(net.path("ocserv.conf"), ocserv).unwrap();
     let front = format!(
-        "defaults\n    mode http\n    timeout client 20s\n    timeout server 20s\n    timeout connect 5s\nfrontend front\n    \
+        "defaults\n    mode http\n    timeout client 20s\n    timeout server 20s\n    timeout connect 5s\n\
+         frontend front\n    \
          bind 198.18.1.1:443 ssl crt {dir}/pem alpn h2,http/1.1\n    default_backend vpn\nbackend vpn\n    \
          server vpn 198.18.2.2:443 ssl verify none\n"
     );

@@ -31,9 +31,13 @@ pub(super) fn why(known: &Known, action: &str, now: Timestamp) -> Option<String>
         return Some("the version is fixed and the workaround still stands: `mitigate undo` takes it back".to_owned());
     }
     let applied = of(known, action).filter(|change| change.is_applied());
-    let fault = applied.filter_map(|change| change.fault(now)).next_back();
+    let next = |change: &Mitigation| match change.has_expired(now) {
+        true => "update, or plan it anew",
+        false => "`mitigate prove` asks again",
+    };
+    let fault = applied.filter_map(|change| Some(format!("{}: {}", change.fault(now)?, next(change)))).next_back();
     let cut_off = || of(known, action).any(Mitigation::is_cut_off).then(|| CUT_OFF.to_owned());
-    fault.map(|fault| format!("{fault}: `mitigate prove` asks again")).or_else(cut_off)
+    fault.or_else(cut_off)
 }
 
 const CUT_OFF: &str = "a change was begun and neither ended nor undone: `mitigate undo` puts everything back";

@@ -161,24 +161,41 @@ impl Reader<'_> {
     }
 }
 
-/// What is inserted into one file: the rule into each server of HTTP. `is_http` says what the file's own top stands in.
-pub fn insertions(blocks: &[Block], snippet: &str, headers: &[&str], is_http: bool) -> Vec<Insertion> {
+/// What stands around a file.
+#[derive(Debug, Clone, Copy)]
+pub struct Around {
+    /// Whether its own top stands where HTTP is spoken.
+    pub is_http: bool,
+    /// Whether some file sets headers at its own top, for whoever includes it.
+    pub is_set_above: bool,
+}
+
+/// Whether headers are set directly in a block.
+pub fn sets_headers(block: &Block) -> bool {
+    block.directives.iter().any(|words| words.first().is_some_and(|word| word == SET))
+}
+
+/// What is inserted into one file: the rule into each server of HTTP.
+pub fn insertions(blocks: &[Block], snippet: &str, headers: &[&str], around: Around) -> Vec<Insertion> {
     let mut insertions = Vec::new();
     for (n, block) in blocks.iter().enumerate() {
         let above = |n: usize| std::iter::successors(blocks[n].parent, |n| blocks[*n].parent);
         let named = |n: usize, name: &str| blocks[n].words.first().is_some_and(|word| word == name);
-        let is_within = is_http && !above(n).any(|n| named(n, "stream") || named(n, "mail"));
-        let sets = |n: usize| blocks[n].directives.iter().any(|words| words.first().is_some_and(|w| w == SET));
+        let is_within = around.is_http && !above(n).any(|n| named(n, "stream") || named(n, "mail"));
+        let sets = |n: usize| sets_headers(&blocks[n]);
         let is_server = named(n, "server") && is_within;
-        let is_above_alone = is_server && !std::iter::once(n).chain(above(n)).any(sets);
+        let is_above_alone = is_server && !around.is_set_above && !std::iter::once(n).chain(above(n)).any(sets);
         let mut text = String::new();
         if is_server {
             let _ = write!(text, "\n    include {snippet};");
         }
-        if is_within && (sets(n) || is_above_alone) && n > 0 {
+        if is_within && (sets(n) || is_above_alone) {
             headers.iter().for_each(|header| {
                 let _ = write!(text, "\n    {SET} {header} \"\";");
             });
+        }
+        if n == 0 && !text.is_empty() {
+            text.push('\n');
         }
         if !text.is_empty() {
             insertions.push(Insertion { at: block.opens, text });
@@ -226,6 +243,8 @@ fn line(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const HTTP: Around = Around { is_http: true, is_set_above: false };
+
     const TEXT: &str = r#"
 # server { in a comment }
 http {
@@ -243,7 +262,7 @@ stream { server { listen 1; } }
     #[test]
     fn the_rule_goes_into_every_server_of_http_and_nowhere_else() {
         let blocks = blocks(TEXT).unwrap();
-        let (text, difference) = super::super::insert(TEXT, insertions(&blocks, "/x.conf", &["X-Original-URL"], true));
+        let (text, difference) = super::super::insert(TEXT, insertions(&blocks, "/x.conf", &["X-Original-URL"], HTTP));
         assert_eq!(text.matches("include /x.conf;").count(), 2, "{text}");
         // Where headers are set; both servers inherit from above.
         assert_eq!(text.matches("proxy_set_header X-Original-URL").count(), 2, "{text}");
@@ -255,9 +274,21 @@ stream { server { listen 1; } }
     #[test]
     fn a_server_that_sets_no_header_and_inherits_none_gets_them() {
         let text = "server { listen 1; }";
-        let all = insertions(&blocks(text).unwrap(), "/x.conf", &["X-Original-URL"], true);
+        let all = insertions(&blocks(text).unwrap(), "/x.conf", &["X-Original-URL"], HTTP);
         assert!(all[0].text.contains("proxy_set_header X-Original-URL \"\";"));
-        assert!(insertions(&blocks(text).unwrap(), "/x.conf", &[], false).is_empty());
+        let elsewhere = Around { is_http: false, ..HTTP };
+        assert!(insertions(&blocks(text).unwrap(), "/x.conf", &[], elsewhere).is_empty());
+    }
+
+    #[test]
+    fn a_file_that_sets_headers_for_others_gets_them_and_no_server_begins_to_set_its_own() {
+        let around = Around { is_set_above: true, ..HTTP };
+        let all = |text: &str| insertions(&blocks(text).unwrap(), "/x.conf", &["X-Original-URL"], around);
+        let params = "proxy_set_header Host $http_host;\n";
+        assert!(
+            super::super::insert(params, all(params)).0.ends_with("URL \"\";\nproxy_set_header Host $http_host;\n")
+        );
+        assert!(!all("server { location / { include proxy_params; } }")[0].text.contains("proxy_set_header"));
     }
 
     #[test]

@@ -177,7 +177,8 @@ fn rules(table: &str, request: &Isolation<'_>) -> String {
     };
     format!(
         "# {}: isolated. `portcullis mitigate undo` takes it away.\n\
-         table inet {table} {{\n    chain to_it {{\n{to}{cut}    }}\n    chain from_it {{\n{from}{cut}    }}\n{}{}{}}}\n",
+         table inet {table} {{\n    chain to_it {{\n{to}{cut}    }}\n    chain from_it {{\n{from}{cut}    }}\n\
+         {}{}{}}}\n",
         escape(request.instance),
         hook("forward", ""),
         hook("input", "        iifname \"lo\" accept\n"),

@@ -179,6 +179,17 @@ fn a_function_that_did_not_work_before_stops_the_change_before_it_begins() {
 }
 
 #[test]
+fn a_proxy_whose_processes_are_not_found_is_not_touched() {
+    let Some(front) = Front::start(Kind::Haproxy, false) else { return };
+    let mut change = planned(&front).unwrap();
+    change.drain.as_mut().unwrap().pid_file = "/nonexistent/pid".into();
+    let before = files(&front.settings());
+    let err = apply(&front, &change, &mut Notes::default()).unwrap_err();
+    assert!(matches!(err, Error::NoProcess { .. }), "{err}");
+    assert_eq!(files(&front.settings()), before);
+}
+
+#[test]
 fn owner_and_mode_of_a_configuration_stay() {
     let Some(front) = Front::start(Kind::Haproxy, false) else { return };
     std::fs::set_permissions(&front.config, std::fs::Permissions::from_mode(0o640)).unwrap();

@@ -94,23 +94,26 @@ fn scope(front: &Front) -> Scope {
 
 fn planned(front: &Front) -> Result<Change, plan::Error> {
     let pack = pack();
-    let request = Request {
-        pack: &pack,
+    plan::proxy(&request(front, &pack, front.kind), &scope(front), &Here)
+}
+
+fn request<'a>(front: &'a Front, pack: &'a Pack, kind: Kind) -> Request<'a> {
+    Request {
+        pack,
         workaround: pack.workaround("2104").unwrap(),
-        kind: front.kind,
+        kind,
         instance: "vpn1",
         version: Some("9.1R10"),
         host: "local",
         config: front.config.to_str(),
         pid_file: front.pid_file.to_str(),
         reload: None,
-        at: &[front.at],
+        at: std::slice::from_ref(&front.at),
         name: Some("vpn.agency.example"),
         works: &[],
         drain: 1,
         now: now(),
-    };
-    plan::proxy(&request, &scope(front), &Here)
+    }
 }
 
 fn approved(change: &Change) -> Approved {

@@ -58,7 +58,8 @@ impl Front {
         if self.kind != Kind::Nginx {
             let bind = if tls { format!("{at} ssl crt {dir}/front.pem alpn h2,http/1.1") } else { at.to_string() };
             let text = format!(
-                "global\n    maxconn 2000\ndefaults\n    mode http\n    timeout client 20s\n    timeout server 20s\n    \
+                "global\n    maxconn 2000\ndefaults\n    mode http\n    timeout client 20s\n    \
+                 timeout server 20s\n    \
                  timeout connect 5s\n\nfrontend front # visitors\n    bind {bind}\n    default_backend product\n\n\
                  backend product\n    server product {product}\n"
             );
@@ -74,8 +75,10 @@ impl Front {
             (at.to_string(), String::new())
         };
         let text = format!(
-            "worker_processes 2;\npid {dir}/front.pid;\nerror_log {dir}/error.log;\nevents {{ worker_connections 1024; }}\n\
-             http {{\n    access_log off;\n    client_body_temp_path {dir}/body;\n    proxy_temp_path {dir}/proxy;\n    \
+            "worker_processes 2;\npid {dir}/front.pid;\nerror_log {dir}/error.log;\n\
+             events {{ worker_connections 1024; }}\n\
+             http {{\n    access_log off;\n    client_body_temp_path {dir}/body;\n    \
+             proxy_temp_path {dir}/proxy;\n    \
              fastcgi_temp_path {dir}/fastcgi;\n    uwsgi_temp_path {dir}/uwsgi;\n    scgi_temp_path {dir}/scgi;\n    \
              include sites/*.conf;\n}}\n"
         );
@@ -84,8 +87,10 @@ impl Front {
         std::fs::create_dir(&sites).unwrap();
         // As sites are enabled on Debian: by a link.
         let site = format!(
-            "server {{\n    listen {listen};\n    {keys}\n    # the appliance\n    location / {{\n        \
-             proxy_http_version 1.1;\n        proxy_set_header Host $host;\n        proxy_pass http://{product};\n    }}\n\
+            "server {{\n    listen {listen};\n    {keys}\n    # the appliance\n    \
+             location / {{\n        \
+             proxy_http_version 1.1;\n        proxy_set_header Host $host;\n        \
+             proxy_pass http://{product};\n    }}\n\
              }}\n"
         );
         std::fs::write(self.settings().join("site"), site).unwrap();

@@ -128,6 +128,21 @@ fn modsecurity_with_the_exported_rules_refuses_a_hundred_of_a_hundred_and_no_nei
 }
 
 #[test]
+fn the_vendors_file_counts_when_the_product_itself_refuses_and_not_before() {
+    let Some(front) = Front::start(Kind::Nginx, false) else { return };
+    let (pack, scope) = (pack(), scope(&front));
+    let request = request(&front, &pack, Kind::VendorFile);
+    let change = plan::vendor_file(&request, &scope, b"<configuration/>").unwrap();
+    assert!(change.notes.iter().any(|note| note.contains("Nobody has published the digest")), "{:?}", change.notes);
+    let mut notes = Notes::default();
+    assert!(matches!(apply(&front, &change, &mut notes), Err(Error::NotProved(_))));
+    // What stands before the product in this test stands for a product that refuses.
+    apply(&front, &planned(&front).unwrap(), &mut Notes::default()).unwrap();
+    assert!(apply(&front, &change, &mut notes).unwrap().holds);
+    assert_eq!(notes.stages(), [Stage::Approved, Stage::Failed, Stage::Approved, Stage::Applied]);
+}
+
+#[test]
 fn rules_for_suricata_have_one_buffer_and_no_character_that_ends_an_option() {
     let pack = pack();
     let rule = Rule { pack: pack.id(), workaround: pack.workaround("2104").unwrap() };

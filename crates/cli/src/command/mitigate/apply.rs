@@ -245,6 +245,7 @@ fn failed(err: Error) -> CommandError {
         Error::Stuck { .. } => "look at the machine now; then `mitigate undo` puts the rest back",
         Error::Locked { .. } => "wait for them; after a run that was killed, --break-lock takes the lock away",
         Error::Moved { .. } => "nothing was touched; plan it again",
+        Error::NoProcess { .. } => "nothing was touched; name the right file with --pid-file, and run HAProxy with -W",
         Error::Broken(_) => "nothing was touched; repair it, or plan without it",
         Error::Overwritten { .. } => {
             "compare it with the change and put it right by hand: another's work must not be lost"

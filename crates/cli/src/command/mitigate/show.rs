@@ -67,6 +67,9 @@ fn steps(out: &mut String, change: &Change) {
     }
 }
 
+/// How many requests that got through are shown; the record has a hundred.
+const SHOWN: usize = 10;
+
 /// What requests from outside met.
 pub(super) fn proof(proof: &Proof) -> String {
     let word = if proof.holds { "It holds" } else { "IT DOES NOT HOLD" };
@@ -78,9 +81,14 @@ pub(super) fn proof(proof: &Proof) -> String {
         (proof.required as usize).saturating_sub(lost),
         proof.required
     );
-    proof.leaks.iter().for_each(|leak| out.push_str(&format!("  got through: {}\n", escape(leak))));
+    let shown = proof.leaks.iter().take(SHOWN);
+    shown.for_each(|leak| out.push_str(&format!("  got through: {}\n", escape(leak))));
+    if proof.leaks.len() > SHOWN {
+        let more = proof.leaks.len() - SHOWN;
+        let _ = writeln!(out, "  ... and {more} more, in the record of the proof: `portcullis case show --type proof`");
+    }
     proof.lost.iter().for_each(|lost| out.push_str(&format!("  does not work: {}\n", escape(lost))));
-    proof.unasked.iter().for_each(|one| out.push_str(&format!("  not asked: {}\n", escape(one))));
+    proof.unasked.iter().for_each(|one| out.push_str(&format!("  note: {}\n", escape(one))));
     if let Some(until) = proof.until.filter(|_| proof.holds) {
         let _ = writeln!(out, "It counts until {}.", until.strftime("%Y-%m-%d %H:%M UTC"));
     }
