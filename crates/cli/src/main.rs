@@ -42,6 +42,7 @@ enum Command {
     Discover(command::discover::Args),
     Check(command::check::Args),
     Manifest(command::manifest::Args),
+    Mitigate(command::mitigate::Args),
     Report(command::report::Args),
     Case(command::case::Args),
 }
@@ -67,6 +68,7 @@ fn run(ui: &mut Ui, cli: &Cli) -> Result<Exit, CommandError> {
         Command::Discover(args) => command::discover::run(ui, args),
         Command::Check(args) => command::check::run(ui, args, threads),
         Command::Manifest(args) => command::manifest::run(ui, args, threads),
+        Command::Mitigate(args) => command::mitigate::run(ui, args),
         Command::Report(args) => command::report::run(ui, args),
         Command::Case(args) => command::case::run(ui, args),
     }

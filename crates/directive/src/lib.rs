@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod advisory;
+pub mod change;
 pub mod deadline;
 pub mod difference;
 pub mod draft;
@@ -15,6 +16,7 @@ mod instance;
 pub mod judge;
 pub mod kev;
 mod ledger;
+pub mod mitigation;
 pub mod pack;
 pub mod pattern;
 pub mod plan;
@@ -31,4 +33,5 @@ mod times;
 mod traces;
 pub mod verdict;
 pub mod version;
+pub mod workaround;
 pub mod workbook;
