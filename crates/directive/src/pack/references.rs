@@ -1,6 +1,7 @@
 //! References: does what one file of a pack names exist in the others?
 //!
-//! Actions, documents, marks and columns are named across files. Each name that leads nowhere is a mistake with its place.
+//! Actions, documents, marks and columns are named across files. Each name that leads nowhere is a mistake with its
+//! place.
 
 use std::collections::BTreeSet;
 
