@@ -5,6 +5,8 @@
 //! caret, and nowhere below. Signatures are `feed`'s question.
 //! Layout: design section 3.
 
+mod folders;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -13,13 +15,15 @@ use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use crate::action::{Action, Directive, Does, Each};
+use crate::deadline::{Calendar, Holidays};
+use crate::example::Examples;
 use crate::form::{Demand, Field, Form, Origin};
 use crate::hunting::Hunting;
 use crate::probe::{self, Neighbours, Probes};
 use crate::problem::{Problem, Problems};
 use crate::product::Product;
 use crate::record::{PackRef, hex};
-use crate::workaround::{self, Workaround};
+use crate::workaround::Workaround;
 use crate::workbook;
 
 /// The files of a pack by their path in it, `/` between folders.
@@ -44,8 +48,12 @@ pub struct Pack {
     pub workarounds: Vec<Workaround>,
     /// What the authority wants to be told.
     pub form: Form,
+    /// What it must say of versions, times and instances whose answer is known.
+    pub expected: Examples,
     /// The zone in which its days are counted.
     pub zone: TimeZone,
+    /// Days on which nobody works.
+    holidays: Holidays,
     /// SHA-256 over all files.
     digest: [u8; 32],
 }
@@ -63,7 +71,8 @@ impl Pack {
         let form = required::<Form>(place, files, "report.toml", &mut problems);
         let probes = optional::<Probes>(place, files, "fingerprints/probes.toml", &mut problems);
         let recog = recog(place, files, &mut problems);
-        let hunting = hunting(place, files, &mut problems);
+        let hunting = folders::hunting(place, files, &mut problems);
+        let expected = optional::<Examples>(place, files, "examples.toml", &mut problems).unwrap_or_default();
         if !files.contains_key("SOURCES.md") {
             problems.push(
                 Problem::whole(&format!("{place}/SOURCES.md"), "the pack names no sources")
@@ -79,13 +88,25 @@ impl Pack {
         problems.extend(probe::check(&format!("{place}/fingerprints/probes.toml"), &probes.probes));
         let of_neighbours = probes.neighbours.iter().flat_map(|neighbour| &neighbour.probes);
         problems.extend(probe::check(&format!("{place}/{neighbours_file}"), of_neighbours));
-        let zone = References { place, files, problems: &mut problems }.check(&directive, &form);
-        let workarounds = workarounds(place, files, &directive, &product, &mut problems);
-        match zone {
-            Some(zone) if problems.is_empty() => {
-                let examples = examples(files);
-                let digest = digest(files);
-                Ok(Self { directive, product, probes, recog, examples, hunting, workarounds, form, zone, digest })
+        let counted = References { place, files, problems: &mut problems }.check(&directive, &form, &expected);
+        let workarounds = folders::workarounds(place, files, &directive, &product, &mut problems);
+        match counted {
+            Some((zone, holidays)) if problems.is_empty() => {
+                let (examples, digest) = (examples(files), digest(files));
+                Ok(Self {
+                    directive,
+                    product,
+                    probes,
+                    recog,
+                    examples,
+                    hunting,
+                    workarounds,
+                    form,
+                    expected,
+                    zone,
+                    holidays,
+                    digest,
+                })
             }
             _ => Err(Problems(problems)),
         }
@@ -139,6 +160,11 @@ impl Pack {
     /// The workaround of that id.
     pub fn workaround(&self, id: &str) -> Option<&Workaround> {
         self.workarounds.iter().find(|workaround| workaround.id.get_ref() == id)
+    }
+
+    /// How its days are counted.
+    pub fn calendar(&self) -> Calendar<'_> {
+        Calendar { zone: &self.zone, holidays: &self.holidays }
     }
 
     /// The action of that id.
@@ -213,76 +239,6 @@ fn examples(files: &Files) -> Files {
     own.map(|(name, bytes)| (name.clone(), bytes.clone())).collect()
 }
 
-/// Rules and tables of `hunt/`. What would not be run is refused: a pack must not count on it.
-fn hunting(place: &str, files: &Files, problems: &mut Vec<Problem>) -> Hunting {
-    let tables = ["hunt", "tamper", "logs", "accounts", "verdict", "meaning"].map(|name| format!("hunt/{name}.toml"));
-    let [settings, tamper, logs, accounts, verdict, meaning] = &tables;
-    let meaning_file = format!("{place}/{meaning}");
-    let meaning = files.get(meaning).and_then(|bytes| text(&meaning_file, bytes, problems)).map(str::to_owned);
-    let mut hunting = Hunting {
-        settings: optional(place, files, settings, problems).unwrap_or_default(),
-        tamper: optional(place, files, tamper, problems).unwrap_or_default(),
-        logs: optional(place, files, logs, problems).unwrap_or_default(),
-        accounts: optional(place, files, accounts, problems).unwrap_or_default(),
-        verdict: optional(place, files, verdict, problems).unwrap_or_default(),
-        meaning,
-        ..Hunting::default()
-    };
-    check_logs(place, &hunting, problems);
-    for (name, bytes) in files.iter().filter(|(name, _)| name.starts_with("hunt/")) {
-        if name.ends_with(".yar") || name.ends_with(".yara") {
-            hunting.yara.insert(name.clone(), bytes.clone());
-        } else if name.ends_with(".yml") || name.ends_with(".yaml") {
-            hunting.sigma.insert(name.clone(), bytes.clone());
-        } else if name.starts_with("hunt/indicators/") {
-            hunting.indicators.insert(name.clone(), bytes.clone());
-        } else if !tables.contains(name) && !name.ends_with(".md") {
-            problems.push(Problem::whole(&format!("{place}/{name}"), "nothing runs it").hint(
-                "YARA rules end in .yar, Sigma rules in .yml, indicators lie in hunt/indicators/; see docs/packs.md",
-            ));
-        }
-    }
-    hunting
-}
-
-/// The rules of `workaround/`, each with its own id.
-fn workarounds(
-    place: &str,
-    files: &Files,
-    directive: &Directive,
-    product: &Product,
-    problems: &mut Vec<Problem>,
-) -> Vec<Workaround> {
-    let actions: BTreeSet<&str> = directive.actions.iter().map(|action| action.id.get_ref().as_str()).collect();
-    let mut read: Vec<Workaround> = Vec::new();
-    for (name, bytes) in files.iter().filter(|(name, _)| name.starts_with("workaround/") && name.ends_with(".toml")) {
-        let Some(workaround) = required::<Workaround>(place, files, name, problems) else { continue };
-        let (file, text) = (format!("{place}/{name}"), String::from_utf8_lossy(bytes));
-        problems.extend(workaround::check(&file, &text, &workaround, &actions, product.scheme));
-        if read.iter().any(|other| other.id.get_ref() == workaround.id.get_ref()) {
-            let message = format!("two workarounds are called {:?}", workaround.id.get_ref());
-            problems.push(
-                Problem::at(&file, &text, workaround.id.span(), message).hint("an id must be unique in the pack"),
-            );
-        }
-        read.push(workaround);
-    }
-    read
-}
-
-/// Refuses rows of `tamper.toml` about logs that `logs.toml` does not name: they would tell nothing for ever.
-fn check_logs(place: &str, hunting: &Hunting, problems: &mut Vec<Problem>) {
-    let tamper = &hunting.tamper;
-    let expected = tamper.expected.iter().map(|row| (&row.id, &row.log));
-    for (row, log) in expected.chain(tamper.silences.iter().map(|row| (&row.id, &row.log))) {
-        if !hunting.logs.places.iter().any(|place| place.id == *log) {
-            let problem =
-                Problem::whole(&format!("{place}/hunt/tamper.toml"), format!("{row:?} is about the log {log:?}"));
-            problems.push(problem.hint("hunt/logs.toml has no log of that id"));
-        }
-    }
-}
-
 /// Checks what the files of a pack say about each other.
 struct References<'a> {
     place: &'a str,
@@ -291,7 +247,7 @@ struct References<'a> {
 }
 
 impl References<'_> {
-    fn check(&mut self, directive: &Directive, form: &Form) -> Option<TimeZone> {
+    fn check(&mut self, directive: &Directive, form: &Form, expected: &Examples) -> Option<(TimeZone, Holidays)> {
         let id = directive.id.get_ref();
         if id.is_empty() || !id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.')) {
             self.at(
@@ -311,8 +267,11 @@ impl References<'_> {
         }
         self.actions(directive);
         self.form(directive, form);
+        let ids: BTreeSet<&str> = directive.actions.iter().map(|action| action.id.get_ref().as_str()).collect();
+        expected.deadlines.iter().for_each(|example| self.known_in("examples.toml", &example.action, &ids, "action"));
+        let holidays = self.holidays(directive);
         match TimeZone::get(directive.zone.get_ref()) {
-            Ok(zone) => Some(zone),
+            Ok(zone) => holidays.map(|holidays| (zone, holidays)),
             Err(_) => {
                 let message = format!("{:?} is no zone of the IANA database", directive.zone.get_ref());
                 self.at(
@@ -321,6 +280,18 @@ impl References<'_> {
                     message,
                     "write a name such as \"America/New_York\"; EST and EDT are not zones",
                 );
+                None
+            }
+        }
+    }
+
+    fn holidays(&mut self, directive: &Directive) -> Option<Holidays> {
+        let calendar = directive.calendar.as_ref();
+        match Holidays::new(calendar.map(|name| name.get_ref().as_str()), &directive.holidays) {
+            Ok(holidays) => Some(holidays),
+            Err(message) => {
+                let span = calendar.map_or(0..0, Spanned::span);
+                self.at("directive.toml", span, message, "leave it out where only weekends are free");
                 None
             }
         }
@@ -404,10 +375,14 @@ impl References<'_> {
     }
 
     fn known(&mut self, reference: &Spanned<String>, known: &BTreeSet<&str>, kind: &str) {
+        self.known_in("directive.toml", reference, known, kind);
+    }
+
+    fn known_in(&mut self, file: &str, reference: &Spanned<String>, known: &BTreeSet<&str>, kind: &str) {
         if !known.contains(reference.get_ref().as_str()) {
             let list = known.iter().copied().collect::<Vec<_>>().join(", ");
             self.at(
-                "directive.toml",
+                file,
                 reference.span(),
                 format!("there is no {kind} {:?}", reference.get_ref()),
                 &format!("known: {list}"),

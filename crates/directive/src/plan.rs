@@ -134,7 +134,7 @@ impl Case<'_> {
         }
         let done = self.done(action);
         let stands = self.subject.filter(|_| action.does == Does::Mitigate);
-        let stands = stands.filter(|known| mitigation::is_applied(known, &self.name()));
+        let stands = stands.filter(|known| mitigation::is_begun(known, &self.name()));
         if action.optional && done.is_empty() && stands.is_none() {
             return None;
         }
@@ -149,7 +149,7 @@ impl Case<'_> {
             return Some(self.owed(true, None, format!("not done: {}", step.why)));
         }
         let discharged = action.due.is_discharged(&done) && self.is_decided();
-        let due = if discharged { None } else { action.due.next(&self.moments(), &self.pack.zone, &done) };
+        let due = if discharged { None } else { action.due.next(&self.moments(), self.pack.calendar(), &done) };
         Some(self.owed(discharged, due, self.why(&done)))
     }
 

@@ -15,6 +15,7 @@ mod model;
 pub mod text;
 pub mod traces;
 mod value;
+pub mod view;
 mod words;
 pub mod workbook;
 

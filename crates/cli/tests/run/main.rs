@@ -1,6 +1,7 @@
 //! The program as people and scripts meet it: one binary, real folders, real servers on loopback.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "integration tests that run the program")]
 
+mod authoring;
 mod bad_input;
 mod directives;
 mod discover;
@@ -13,6 +14,7 @@ mod mitigate_net;
 mod names;
 mod netns;
 mod packages;
+mod pages;
 mod resume;
 mod workbook;
 
