@@ -117,7 +117,7 @@ struct Helper {
 }
 
 /// A product of an advisory, with what stands above it in the tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listed {
     /// Its id in the advisory.
     pub id: String,
@@ -220,12 +220,6 @@ impl Advisory {
     /// CVEs of its vulnerabilities.
     pub fn cves(&self) -> Vec<&str> {
         self.vulnerabilities.iter().filter_map(|vulnerability| vulnerability.cve.as_deref()).collect()
-    }
-}
-
-impl Default for Listed {
-    fn default() -> Self {
-        Self { id: String::new(), full: String::new(), vendor: None, product: None, version: None, cpe: None }
     }
 }
 

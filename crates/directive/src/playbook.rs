@@ -345,7 +345,7 @@ impl Playbook {
         let directive = toml::to_string_pretty(&table).map_err(|err| Error::Extension(err.to_string()))?;
         let open = [
             "directive.toml: who orders it, in which clauses, for which instances, by when: a playbook does not say",
-            "directive.toml: which action counts instances (`does = \"discover\"`), which checks them (`does = \"check\"`)",
+            "directive.toml: which action counts instances, and which checks each of them (`does`)",
         ];
         Ok(Order { playbook: self.id.clone(), directive, open: open.map(str::to_owned).to_vec() })
     }

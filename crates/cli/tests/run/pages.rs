@@ -15,6 +15,7 @@ fn read(program: &str, arguments: &[&str]) -> String {
 }
 
 /// Whether the readers are installed. CI installs them.
+#[expect(clippy::print_stderr, reason = "a test that skips says so")]
 fn can_read() -> bool {
     let there = Path::new("/usr/bin/pdfinfo").exists() && Path::new("/usr/bin/qpdf").exists();
     assert!(there || std::env::var_os("CI").is_none(), "CI has to install poppler-utils and qpdf");
