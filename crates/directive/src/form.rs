@@ -31,6 +31,9 @@ pub struct Form {
     /// Questions that are asked for each instance.
     #[serde(default, rename = "column")]
     pub columns: Vec<Field>,
+    /// The actions of the directive that handing in this form does, in the order in which they are due.
+    #[serde(default)]
+    pub actions: Vec<Spanned<String>>,
     /// The most instances that the form has room for.
     pub most_rows: Option<usize>,
     /// The workbook that the authority wants filled, if it publishes one.

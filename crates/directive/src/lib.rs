@@ -4,8 +4,10 @@
 //! be replayed from the records of a case.
 
 pub mod action;
+pub mod answers;
 pub mod deadline;
 pub mod difference;
+mod filing;
 pub mod form;
 pub mod hunting;
 mod instance;

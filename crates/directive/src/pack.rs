@@ -392,6 +392,12 @@ impl References<'_> {
             }
             self.field(directive, field, each);
         }
+        for action in &form.actions {
+            if !directive.actions.iter().any(|known| known.id.get_ref() == action.get_ref()) {
+                let message = format!("the directive has no action {:?}", action.get_ref());
+                self.at("report.toml", action.span(), message, "name the action that handing in the form does");
+            }
+        }
         for rule in &form.rules {
             let named = rule.when.iter().map(|answer| &answer.field).chain(match &rule.demands {
                 Demand::Filled(field) => Some(field),

@@ -43,6 +43,9 @@ fn records() -> Vec<Record> {
             Some("vpn1"),
             Body::Mark(Mark { mark: "us-cert-ticket".into(), value: "INC0001".into(), by: "J. Doe".into() }),
         ),
+        (None, Body::Attestation(attestation())),
+        (None, Body::Submission(submission())),
+        (None, Body::Receipt(receipt())),
         (None, Body::Summary(summary())),
     ];
     let stamped = bodies.into_iter().enumerate();
@@ -257,6 +260,46 @@ fn step() -> Step {
         why: "it waits for nobody".into(),
         by: Some("J. Doe".into()),
         inputs: vec!["33".repeat(32)],
+    }
+}
+
+fn attestation() -> Attestation {
+    Attestation {
+        directive: "ed-21-03".into(),
+        pack_sha256: "44".repeat(32),
+        report_sha256: "55".repeat(32),
+        as_of: at("2021-04-22T00:00:00Z"),
+        officer: "J. Doe".into(),
+        role: "Chief Information Officer".into(),
+        complete: true,
+        replaces: Some("66".repeat(32)),
+        fingerprint: "SHA256:abc".into(),
+        statement: "portcullis-attestation 1\n".into(),
+        signature: "-----BEGIN SSH SIGNATURE-----\n".into(),
+    }
+}
+
+fn submission() -> Submission {
+    Submission {
+        directive: "ed-21-03".into(),
+        report_sha256: "55".repeat(32),
+        way: SubmissionWay::Server,
+        to: "https://reports.authority.example".into(),
+    }
+}
+
+fn receipt() -> Receipt {
+    Receipt {
+        directive: "ed-21-03".into(),
+        report_sha256: "55".repeat(32),
+        authority: "Example Authority".into(),
+        version: 2,
+        received: at("2021-04-23T20:00:00Z"),
+        due: Some(at("2021-04-23T21:00:00Z")),
+        late: false,
+        fingerprint: "SHA256:def".into(),
+        statement: "portcullis-receipt 1\n".into(),
+        signature: "-----BEGIN SSH SIGNATURE-----\n".into(),
     }
 }
 

@@ -15,8 +15,8 @@ const ROOMS: &[&str] = &["discover", "check", "mitigate", "update", "report"];
 
 /// Who may use whom.
 fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    let everything = [GROUND, ROOMS, &["case", "remote", "respond", "lab", "tuf"]].concat();
-    let table: [(&str, Vec<&str>); 18] = [
+    let everything = [GROUND, ROOMS, &["case", "remote", "respond", "lab", "tuf", "attest", "serve"]].concat();
+    let table: [(&str, Vec<&str>); 20] = [
         ("directive", vec![]),
         // Parsers of hostile disks: they know bytes at offsets and nothing of the product.
         ("image", vec![]),
@@ -35,6 +35,10 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("update", [GROUND, &["mitigate"]].concat()),
         // It turns a state into words, so that it needs no bytes of an instance.
         ("report", vec!["directive"]),
+        // Statements and signatures on both sides of the authority's door: texts and keys, nothing of an instance.
+        ("attest", vec!["directive"]),
+        // The authority's door: it takes in what others send, and so knows no room and no evidence.
+        ("serve", vec!["directive", "attest"]),
         ("case", vec!["directive"]),
         ("respond", [GROUND, ROOMS, &["case", "remote"]].concat()),
         ("lab", vec![]),

@@ -16,7 +16,7 @@ const WRITE: &str = "std::fs::write";
 const SOCKET: &str = "std::net::TcpStream";
 
 /// Design, the table "may touch / must never". A fence may refuse more than this.
-const FENCES: [(&str, &[&str]); 16] = [
+const FENCES: [(&str, &[&str]); 18] = [
     ("directive", &[RUN, CLOCK, WRITE, SOCKET]),
     ("image", &[RUN, CLOCK, WRITE, SOCKET]),
     ("evidence", &[RUN, CLOCK, WRITE, SOCKET]),
@@ -29,6 +29,9 @@ const FENCES: [(&str, &[&str]); 16] = [
     ("discover", &[RUN, WRITE]),
     ("check", &[RUN, CLOCK, WRITE, SOCKET]),
     ("report", &[RUN, CLOCK, WRITE, SOCKET]),
+    ("attest", &[RUN, CLOCK, WRITE, SOCKET]),
+    // It listens in `listen.rs` and asks in `client.rs`; its clock is the authority's, or that of an exercise.
+    ("serve", &[RUN, CLOCK, WRITE]),
     ("case", &[RUN, CLOCK, SOCKET]),
     ("respond", &[RUN, CLOCK, WRITE, SOCKET]),
     // It makes an exercise: files and servers.
@@ -40,8 +43,8 @@ const FENCES: [(&str, &[&str]); 16] = [
 ];
 
 /// Crates that must be unable to reach the network, whatever their code says.
-const WITHOUT_NETWORK: [&str; 9] =
-    ["directive", "image", "evidence", "logs", "hunt", "feed", "check", "report", "case"];
+const WITHOUT_NETWORK: [&str; 10] =
+    ["directive", "image", "evidence", "logs", "hunt", "feed", "check", "report", "attest", "case"];
 
 /// What opens sockets, or exists to do so.
 const NETWORK: [&str; 22] = [
