@@ -190,7 +190,7 @@ impl Hunt {
     }
 
     /// Rules and indicators that cannot be used, with line and caret where they have a place.
-    pub(crate) fn unusable(&self) -> &[Gap] {
+    pub fn unusable(&self) -> &[Gap] {
         &self.unusable
     }
 }

@@ -63,7 +63,7 @@ fn run(ui: &mut Ui, cli: &Cli) -> Result<Exit, CommandError> {
     let threads = cli.global.threads();
     match &cli.command {
         Command::Respond(args) => command::respond::run(ui, args, threads),
-        Command::Directive(args) => command::directive::run(ui, args),
+        Command::Directive(args) => command::directive::run(ui, args, threads),
         Command::Discover(args) => command::discover::run(ui, args),
         Command::Check(args) => command::check::run(ui, args, threads),
         Command::Manifest(args) => command::manifest::run(ui, args, threads),

@@ -25,6 +25,11 @@ pub struct Directive {
     pub issuer: Issuer,
     /// The IANA zone in which its days are counted.
     pub zone: Spanned<String>,
+    /// The calendar of its holidays, `us-federal`; absent: weekends only.
+    pub calendar: Option<Spanned<String>>,
+    /// Single days beside them on which nobody works.
+    #[serde(default)]
+    pub holidays: Vec<jiff::civil::Date>,
     /// The documents that make it up: the directive, then its supplements.
     #[serde(rename = "document")]
     pub documents: Vec<Document>,

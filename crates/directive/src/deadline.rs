@@ -3,13 +3,19 @@
 //! Directives set times in four ways: at a moment in a named zone ("by 5 pm Eastern Daylight Time
 //! on Friday"), within a span of an event ("within 48 hours of release"), again and again ("every
 //! 24 hours"), and only under a condition ("immediately", once a verdict is reached). Zones are
-//! IANA names: the abbreviations in the texts are wrong too often to compute with.
+//! IANA names: the abbreviations in the texts are wrong too often to compute with. Business days are counted by a calendar.
 //! Never reads a clock.
 //! Source: texts of ED 21-01 to 21-04; facts on directives, section 1.6.
 
-use jiff::tz::TimeZone;
+mod calendar;
+mod slip;
+
+use jiff::civil::Time;
 use jiff::{Span, Timestamp, ZonedDateTime};
 use serde::{Deserialize, Deserializer, de};
+
+pub use calendar::{Calendar, Holidays};
+pub use slip::slips;
 
 /// When an action is due.
 #[derive(Debug, Clone, Default)]
@@ -33,10 +39,26 @@ pub enum Due {
 /// A single moment.
 #[derive(Debug, Clone)]
 pub enum Once {
-    /// At that moment.
-    By(Box<ZonedDateTime>),
+    /// At that moment, with the directive's own words for it.
+    By(Box<ZonedDateTime>, Option<String>),
     /// That long after an event.
-    Within(Span, Event),
+    Within {
+        /// How long.
+        length: Length,
+        /// After which event.
+        of: Event,
+        /// At which time of that day; absent: as late as the length says.
+        at: Option<Time>,
+    },
+}
+
+/// How long a span is.
+#[derive(Debug, Clone, Copy)]
+pub enum Length {
+    /// Hours, days, weeks.
+    Span(Span),
+    /// Days from Monday to Friday that are no holiday.
+    BusinessDays(u16),
 }
 
 /// What a span is counted from.
@@ -85,12 +107,27 @@ impl Moments {
 impl Once {
     /// The moment, or `None` while its event has not happened.
     ///
-    /// Days and longer units are counted in `zone`, so that a day with a clock change is still one
-    /// day; hours are always 60 minutes.
-    pub fn resolve(&self, moments: &Moments, zone: &TimeZone) -> Option<Timestamp> {
+    /// Days and longer units are counted in the calendar's zone, so that a day with a clock change is
+    /// still one day; hours are always 60 minutes.
+    pub fn resolve(&self, moments: &Moments, calendar: Calendar<'_>) -> Option<Timestamp> {
         match self {
-            Self::By(moment) => Some(moment.timestamp()),
-            Self::Within(span, event) => later(moments.of(*event)?, *span, zone),
+            Self::By(moment, _) => Some(moment.timestamp()),
+            Self::Within { length, of, at } => {
+                let from = moments.of(*of)?;
+                let last = match length {
+                    Length::Span(span) => calendar.later(from, *span),
+                    Length::BusinessDays(count) => calendar.later_by_business_days(from, *count),
+                }?;
+                at.map_or(Some(last), |time| calendar.at(last, time))
+            }
+        }
+    }
+
+    /// What the directive's own words say of the moment that is not so.
+    pub fn slips(&self) -> Vec<String> {
+        match self {
+            Self::By(moment, Some(text)) => slips(moment, text),
+            _ => Vec::new(),
         }
     }
 }
@@ -98,14 +135,22 @@ impl Once {
 impl Due {
     /// When it is due next, given when it was done before; `None` if no time is set or its event
     /// has not happened.
-    pub fn next(&self, moments: &Moments, zone: &TimeZone, done: &[Timestamp]) -> Option<Timestamp> {
+    pub fn next(&self, moments: &Moments, calendar: Calendar<'_>, done: &[Timestamp]) -> Option<Timestamp> {
         match self {
             Self::Untimed => None,
-            Self::Once(once) => once.resolve(moments, zone),
+            Self::Once(once) => once.resolve(moments, calendar),
             Self::Every { every, first, .. } => match done.last() {
-                Some(last) => later(*last, *every, zone),
-                None => first.as_ref().and_then(|first| first.resolve(moments, zone)),
+                Some(last) => calendar.later(*last, *every),
+                None => first.as_ref().and_then(|first| first.resolve(moments, calendar)),
             },
+        }
+    }
+
+    /// What the directive's own words say of this time that is not so.
+    pub fn slips(&self) -> Vec<String> {
+        match self {
+            Self::Once(once) | Self::Every { first: Some(once), .. } => once.slips(),
+            _ => Vec::new(),
         }
     }
 
@@ -118,10 +163,6 @@ impl Due {
     }
 }
 
-fn later(from: Timestamp, span: Span, zone: &TimeZone) -> Option<Timestamp> {
-    from.to_zoned_datetime(zone.clone()).checked_add(span).ok().map(|zoned| zoned.timestamp())
-}
-
 /// A due time as it stands in `directive.toml`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -129,23 +170,27 @@ struct RawDue {
     by: Option<String>,
     within: Option<String>,
     of: Option<Event>,
+    at: Option<String>,
     every: Option<String>,
     times: Option<u32>,
-    /// The directive's own words, kept in the pack for the reader.
-    #[serde(default, rename = "text")]
-    _text: Option<String>,
+    /// The directive's own words, for the reader.
+    text: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for Due {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = RawDue::deserialize(deserializer)?;
-        let once = match (raw.by, raw.within, raw.of) {
-            (Some(by), None, None) => Some(Once::By(Box::new(moment(&by).map_err(de::Error::custom)?))),
-            (None, Some(within), Some(of)) => Some(Once::Within(span(&within).map_err(de::Error::custom)?, of)),
-            (None, None, None) => None,
-            (None, Some(_), None) => {
+        let once = match (raw.by, raw.within, raw.of, raw.at) {
+            (Some(by), None, None, None) => Some(Once::By(Box::new(moment(&by).map_err(de::Error::custom)?), raw.text)),
+            (None, Some(within), Some(of), at) => {
+                let at = at.as_deref().map(time).transpose().map_err(de::Error::custom)?;
+                Some(Once::Within { length: length(&within).map_err(de::Error::custom)?, of, at })
+            }
+            (None, None, None, None) => None,
+            (None, Some(_), None, _) => {
                 return Err(de::Error::custom("`within` needs `of`: the event it is counted from"));
             }
+            (_, None, _, Some(_)) => return Err(de::Error::custom("`at` needs `within`: a time of the last day")),
             _ => return Err(de::Error::custom("give either `by`, or `within` and `of`")),
         };
         match (raw.every, once) {
@@ -171,8 +216,27 @@ fn span(text: &str) -> Result<Span, String> {
     if span.is_negative() { Err(format!("{text:?} is negative")) } else { Ok(span) }
 }
 
+/// `10 business days`, or a span.
+fn length(text: &str) -> Result<Length, String> {
+    let words: Vec<_> = text.split_whitespace().collect();
+    match words[..] {
+        [count, "business", "day" | "days"] => count
+            .parse()
+            .map(Length::BusinessDays)
+            .map_err(|_| format!("{text:?} is no number of business days, like \"10 business days\"")),
+        _ => span(text).map(Length::Span),
+    }
+}
+
+/// `17:00`.
+fn time(text: &str) -> Result<Time, String> {
+    text.parse().map_err(|err| format!("{text:?} is no time of day, like \"17:00\": {err}"))
+}
+
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
+
     use super::*;
 
     #[derive(Deserialize)]
@@ -194,8 +258,10 @@ mod tests {
         let event = Some(at(event));
         let moments = Moments { issued: event, opened: event, known: event, verdict: event, release: event };
         let zone = TimeZone::get("America/New_York").unwrap();
+        let holidays = Holidays::new(Some("us-federal"), &[]).unwrap();
+        let calendar = Calendar { zone: &zone, holidays: &holidays };
         let done: Vec<_> = done.iter().map(|text| at(text)).collect();
-        assert_eq!(parse(due).unwrap().next(&moments, &zone, &done), expected.map(at), "{due}");
+        assert_eq!(parse(due).unwrap().next(&moments, calendar, &done), expected.map(at), "{due}");
     }
 
     #[test]
@@ -258,7 +324,32 @@ mod tests {
     #[test]
     fn an_event_that_has_not_happened_sets_no_time() {
         let due = parse(r#"{ within = "48h", of = "release" }"#).unwrap();
-        assert_eq!(due.next(&Moments::default(), &TimeZone::UTC, &[]), None);
+        let calendar = Calendar { zone: &TimeZone::UTC, holidays: &Holidays::default() };
+        assert_eq!(due.next(&Moments::default(), calendar, &[]), None);
+    }
+
+    #[test]
+    fn ten_business_days_leave_out_weekends_and_a_holiday() {
+        // ED 20-02 of 14 January 2020: "within 10 business days (by 5:00pm EST, January 29, 2020)"; the 20th was a holiday.
+        let due = r#"{ within = "10 business days", of = "issued", at = "17:00" }"#;
+        check(due, "2020-01-14T18:00:00Z", &[], Some("2020-01-29T22:00:00Z"));
+        // Without a time of day, the one of the event.
+        check(
+            r#"{ within = "1 business day", of = "issued" }"#,
+            "2020-07-02T15:00:00Z",
+            &[],
+            Some("2020-07-06T15:00:00Z"),
+        );
+    }
+
+    #[test]
+    fn a_time_of_day_without_a_span_is_refused() {
+        let refused = parse(r#"{ by = "2021-04-23T17:00[America/New_York]", at = "17:00" }"#).unwrap_err();
+        assert!(refused.message().contains("`at` needs `within`"), "{refused}");
+        let refused = parse(r#"{ within = "1 day", of = "issued", at = "25:00" }"#).unwrap_err();
+        assert!(refused.message().contains("is no time of day"), "{refused}");
+        let refused = parse(r#"{ within = "many business days", of = "issued" }"#).unwrap_err();
+        assert!(refused.message().contains("is no number of business days"), "{refused}");
     }
 
     #[test]

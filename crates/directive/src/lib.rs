@@ -7,6 +7,7 @@ pub mod action;
 pub mod answers;
 pub mod deadline;
 pub mod difference;
+pub mod example;
 mod filing;
 pub mod form;
 pub mod hunting;

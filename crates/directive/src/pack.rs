@@ -13,6 +13,8 @@ use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use crate::action::{Action, Directive, Does, Each};
+use crate::deadline::{Calendar, Holidays};
+use crate::example::Examples;
 use crate::form::{Demand, Field, Form, Origin};
 use crate::hunting::Hunting;
 use crate::probe::{self, Neighbours, Probes};
@@ -41,8 +43,12 @@ pub struct Pack {
     pub hunting: Hunting,
     /// What the authority wants to be told.
     pub form: Form,
+    /// What it must say of versions, times and instances whose answer is known.
+    pub expected: Examples,
     /// The zone in which its days are counted.
     pub zone: TimeZone,
+    /// Days on which nobody works.
+    holidays: Holidays,
     /// SHA-256 over all files.
     digest: [u8; 32],
 }
@@ -61,6 +67,7 @@ impl Pack {
         let probes = optional::<Probes>(place, files, "fingerprints/probes.toml", &mut problems);
         let recog = recog(place, files, &mut problems);
         let hunting = hunting(place, files, &mut problems);
+        let expected = optional::<Examples>(place, files, "examples.toml", &mut problems).unwrap_or_default();
         if !files.contains_key("SOURCES.md") {
             problems.push(
                 Problem::whole(&format!("{place}/SOURCES.md"), "the pack names no sources")
@@ -76,11 +83,23 @@ impl Pack {
         problems.extend(probe::check(&format!("{place}/fingerprints/probes.toml"), &probes.probes));
         let of_neighbours = probes.neighbours.iter().flat_map(|neighbour| &neighbour.probes);
         problems.extend(probe::check(&format!("{place}/{neighbours_file}"), of_neighbours));
-        let zone = References { place, files, problems: &mut problems }.check(&directive, &form);
-        match zone {
-            Some(zone) if problems.is_empty() => {
-                let examples = examples(files);
-                Ok(Self { directive, product, probes, recog, examples, hunting, form, zone, digest: digest(files) })
+        let counted = References { place, files, problems: &mut problems }.check(&directive, &form, &expected);
+        match counted {
+            Some((zone, holidays)) if problems.is_empty() => {
+                let (examples, digest) = (examples(files), digest(files));
+                Ok(Self {
+                    directive,
+                    product,
+                    probes,
+                    recog,
+                    examples,
+                    hunting,
+                    form,
+                    expected,
+                    zone,
+                    holidays,
+                    digest,
+                })
             }
             _ => Err(Problems(problems)),
         }
@@ -129,6 +148,11 @@ impl Pack {
             None => documents.next(),
         };
         found.map_or(Timestamp::MIN, |document| document.issued)
+    }
+
+    /// How its days are counted.
+    pub fn calendar(&self) -> Calendar<'_> {
+        Calendar { zone: &self.zone, holidays: &self.holidays }
     }
 
     /// The action of that id.
@@ -256,7 +280,7 @@ struct References<'a> {
 }
 
 impl References<'_> {
-    fn check(&mut self, directive: &Directive, form: &Form) -> Option<TimeZone> {
+    fn check(&mut self, directive: &Directive, form: &Form, expected: &Examples) -> Option<(TimeZone, Holidays)> {
         let id = directive.id.get_ref();
         if id.is_empty() || !id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.')) {
             self.at(
@@ -276,8 +300,11 @@ impl References<'_> {
         }
         self.actions(directive);
         self.form(directive, form);
+        let ids: BTreeSet<&str> = directive.actions.iter().map(|action| action.id.get_ref().as_str()).collect();
+        expected.deadlines.iter().for_each(|example| self.known_in("examples.toml", &example.action, &ids, "action"));
+        let holidays = self.holidays(directive);
         match TimeZone::get(directive.zone.get_ref()) {
-            Ok(zone) => Some(zone),
+            Ok(zone) => holidays.map(|holidays| (zone, holidays)),
             Err(_) => {
                 let message = format!("{:?} is no zone of the IANA database", directive.zone.get_ref());
                 self.at(
@@ -286,6 +313,18 @@ impl References<'_> {
                     message,
                     "write a name such as \"America/New_York\"; EST and EDT are not zones",
                 );
+                None
+            }
+        }
+    }
+
+    fn holidays(&mut self, directive: &Directive) -> Option<Holidays> {
+        let calendar = directive.calendar.as_ref();
+        match Holidays::new(calendar.map(|name| name.get_ref().as_str()), &directive.holidays) {
+            Ok(holidays) => Some(holidays),
+            Err(message) => {
+                let span = calendar.map_or(0..0, Spanned::span);
+                self.at("directive.toml", span, message, "leave it out where only weekends are free");
                 None
             }
         }
@@ -368,10 +407,14 @@ impl References<'_> {
     }
 
     fn known(&mut self, reference: &Spanned<String>, known: &BTreeSet<&str>, kind: &str) {
+        self.known_in("directive.toml", reference, known, kind);
+    }
+
+    fn known_in(&mut self, file: &str, reference: &Spanned<String>, known: &BTreeSet<&str>, kind: &str) {
         if !known.contains(reference.get_ref().as_str()) {
             let list = known.iter().copied().collect::<Vec<_>>().join(", ");
             self.at(
-                "directive.toml",
+                file,
                 reference.span(),
                 format!("there is no {kind} {:?}", reference.get_ref()),
                 &format!("known: {list}"),

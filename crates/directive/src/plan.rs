@@ -142,7 +142,7 @@ impl Case<'_> {
             return Some(self.owed(true, None, format!("not done: {}", step.why)));
         }
         let discharged = action.due.is_discharged(&done) && self.is_decided();
-        let due = if discharged { None } else { action.due.next(&self.moments(), &self.pack.zone, &done) };
+        let due = if discharged { None } else { action.due.next(&self.moments(), self.pack.calendar(), &done) };
         Some(self.owed(discharged, due, self.why(&done)))
     }
 

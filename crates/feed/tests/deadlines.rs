@@ -16,7 +16,7 @@ fn due(pack: &str, action: &str, event: &str) -> Option<String> {
     let event = Some(event.parse::<Timestamp>().unwrap());
     let moments = Moments { issued: event, opened: event, known: event, verdict: event, release: event };
     let action = pack.action(action).unwrap_or_else(|| panic!("there is no action {action}"));
-    action.due.next(&moments, &pack.zone, &[]).map(|due| due.to_string())
+    action.due.next(&moments, pack.calendar(), &[]).map(|due| due.to_string())
 }
 
 #[track_caller]

@@ -15,8 +15,8 @@ const ROOMS: &[&str] = &["discover", "check", "mitigate", "update", "report"];
 
 /// Who may use whom.
 fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    let everything = [GROUND, ROOMS, &["case", "remote", "respond", "lab", "tuf", "attest", "serve"]].concat();
-    let table: [(&str, Vec<&str>); 20] = [
+    let everything = [GROUND, ROOMS, &["case", "remote", "respond", "lab", "tuf", "pdf", "attest", "serve"]].concat();
+    let table: [(&str, Vec<&str>); 21] = [
         ("directive", vec![]),
         // Parsers of hostile disks: they know bytes at offsets and nothing of the product.
         ("image", vec![]),
@@ -39,6 +39,8 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("attest", vec!["directive"]),
         // The authority's door: it takes in what others send, and so knows no room and no evidence.
         ("serve", vec!["directive", "attest"]),
+        // Fonts and a writer of PDF: nobody else should build them.
+        ("pdf", vec!["directive", "report"]),
         ("case", vec!["directive"]),
         ("respond", [GROUND, ROOMS, &["case", "remote"]].concat()),
         ("lab", vec![]),

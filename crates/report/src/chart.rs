@@ -14,29 +14,36 @@ use crate::words;
 /// Units across a strip.
 const WIDTH: i64 = 1000;
 
-/// A picture of an instance's time.
-pub(crate) struct Chart {
-    pub(crate) from: String,
-    pub(crate) to: String,
-    pub(crate) lanes: Vec<Lane>,
+/// A picture of an instance's time. Places in it are thousandths of its width.
+pub struct Chart {
+    /// The day on its left edge.
+    pub from: String,
+    /// The day on its right edge.
+    pub to: String,
+    /// One strip a log, then files.
+    pub lanes: Vec<Lane>,
     /// Where the first sign is.
-    pub(crate) sign: Option<i64>,
+    pub sign: Option<i64>,
 }
 
 /// One strip.
-pub(crate) struct Lane {
-    pub(crate) label: String,
+pub struct Lane {
+    /// What it shows.
+    pub label: String,
     /// What a screen reader says.
-    pub(crate) says: String,
+    pub says: String,
     /// From where to where the log speaks: left edge and width.
-    pub(crate) reach: Option<(i64, i64)>,
-    pub(crate) marks: Vec<Mark>,
+    pub reach: Option<(i64, i64)>,
+    /// What happened, the weightiest last.
+    pub marks: Vec<Mark>,
 }
 
 /// Something that happened.
-pub(crate) struct Mark {
-    pub(crate) x: i64,
-    pub(crate) class: &'static str,
+pub struct Mark {
+    /// Where.
+    pub x: i64,
+    /// How it weighs: `bad`, `warn`, `low`, or `event` for what is no finding.
+    pub class: &'static str,
 }
 
 struct Scale {

@@ -19,6 +19,7 @@ pub mod text;
 mod tlp;
 pub mod traces;
 mod value;
+pub mod view;
 mod words;
 pub mod workbook;
 

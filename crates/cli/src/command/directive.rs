@@ -3,12 +3,16 @@
 mod diff;
 mod fetch;
 mod publish;
+mod test;
 
 use std::fmt::Write as _;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
+use ::check::Hunt;
+use ::check::hunt::{Context, Origin};
 use ::directive::action::{Action, Each};
-use ::directive::deadline::{Due, Event, Once};
+use ::directive::deadline::{Due, Event, Length, Once};
 use ::directive::pack::Pack;
 use ::directive::record::{Body, DutyCount, Finding, Record, Severity};
 use ::directive::text::escape;
@@ -56,16 +60,18 @@ enum What {
         #[arg(value_name = "B")]
         after: String,
     },
+    Test(test::Args),
     Publish(publish::Args),
     Fetch(fetch::Args),
 }
 
-pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
+pub(crate) fn run(ui: &mut Ui, args: &Args, threads: NonZeroUsize) -> Result<Exit, CommandError> {
     match &args.what {
         What::List => list(ui),
         What::Show { pack } => show(ui, &open::pack(pack)?),
         What::Lint { pack } => lint(ui, pack),
         What::Diff { before, after } => diff::run(ui, before, after),
+        What::Test(args) => test::run(ui, args, threads),
         What::Publish(args) => publish::run(ui, args),
         What::Fetch(args) => fetch::run(ui, args),
     }
@@ -119,9 +125,16 @@ fn list(ui: &mut Ui) -> Result<Exit, CommandError> {
 fn lint(ui: &mut Ui, name: &str) -> Result<Exit, CommandError> {
     match feed::folder::load(Path::new(name)) {
         Ok(pack) => {
-            let failures = fingerprints(&pack);
+            let mut failures = fingerprints(&pack);
+            failures.extend(rules(&pack));
             for failure in &failures {
                 ui.text(&format!("{failure}\n"));
+            }
+            for action in &pack.directive.actions {
+                for slip in action.due.slips() {
+                    let id = escape(action.id.get_ref());
+                    ui.status(format_args!("A slip of the directive itself, action {id}: {}.", escape(slip)));
+                }
             }
             if failures.is_empty() {
                 ui.status(format_args!(
@@ -156,6 +169,23 @@ fn fingerprints(pack: &Pack) -> Vec<String> {
     wrong
 }
 
+/// What is wrong with a pack's rules and indicators, with line and caret where they have a place.
+fn rules(pack: &Pack) -> Vec<String> {
+    let hunt = Hunt::within(Context::default(), [(&pack.hunting, Origin::Pack)], Default::default());
+    let unusable = hunt.iter().flat_map(Hunt::unusable);
+    unusable
+        .map(|gap| match &gap.place {
+            Some(place) => format!("{}: {}", escape(place), lines(&gap.why)),
+            None => lines(&gap.why),
+        })
+        .collect()
+}
+
+/// A message of several lines, each escaped.
+fn lines(text: &str) -> String {
+    text.lines().map(escape).collect::<Vec<_>>().join("\n")
+}
+
 fn show(ui: &mut Ui, pack: &Pack) -> Result<Exit, CommandError> {
     let directive = &pack.directive;
     let mut out = String::new();
@@ -184,6 +214,9 @@ fn describe(action: &Action) -> String {
     let optional = if action.optional { ", optional" } else { "" };
     let _ = writeln!(out, "{}  {}{each}{optional}", escape(action.id.get_ref()), escape(&action.title));
     let _ = writeln!(out, "    {}", due(&action.due));
+    for slip in action.due.slips() {
+        let _ = writeln!(out, "    a slip: {}", escape(slip));
+    }
     if !action.after.is_empty() {
         let after: Vec<_> = action.after.iter().map(|id| escape(id.get_ref())).collect();
         let _ = writeln!(out, "    after {}", after.join(", "));
@@ -208,16 +241,21 @@ fn due(due: &Due) -> String {
 
 fn once(once: &Once) -> String {
     match once {
-        Once::By(moment) => format!("by {}", moment.strftime("%a %-d %b %Y %H:%M %Z")),
-        Once::Within(span, event) => {
-            let event = match event {
+        Once::By(moment, _) => format!("by {}", moment.strftime("%a %-d %b %Y %H:%M %Z")),
+        Once::Within { length, of, at } => {
+            let event = match of {
                 Event::Issued => "the directive was issued",
                 Event::Opened => "the case was opened",
                 Event::Known => "the instance became known",
                 Event::Verdict => "the verdict",
                 Event::Release => "the vendor's release",
             };
-            if span.is_zero() { format!("at once after {event}") } else { format!("within {span:#} after {event}") }
+            let at = at.map(|time| format!(", by {} of that day", time.strftime("%H:%M"))).unwrap_or_default();
+            match length {
+                Length::Span(span) if span.is_zero() => format!("at once after {event}"),
+                Length::Span(span) => format!("within {span:#} after {event}{at}"),
+                Length::BusinessDays(count) => format!("within {count} business days after {event}{at}"),
+            }
         }
     }
 }

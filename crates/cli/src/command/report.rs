@@ -44,7 +44,7 @@ enum What {
         #[arg(long, value_enum, default_value_t = Form::Text)]
         to: Form,
 
-        /// Into which file; default: stdout. A workbook needs one
+        /// Into which file; default: stdout. A workbook and a PDF need one
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
 
@@ -52,6 +52,10 @@ enum What {
         /// changes. Without it, a workbook of our own
         #[arg(long, value_name = "OFFICIAL.xlsx")]
         form: Option<PathBuf>,
+
+        /// A further font for a PDF (TrueType or OpenType), for scripts that the built-in ones lack
+        #[arg(long = "font", value_name = "FILE")]
+        fonts: Vec<PathBuf>,
     },
     /// Say which answers of the authority's form are missing, and which of its rules do not hold
     ///
@@ -63,6 +67,8 @@ enum What {
 enum Form {
     Text,
     Html,
+    /// Pages of A4, tagged for screen readers
+    Pdf,
     Json,
     Xlsx,
     Csv,
@@ -75,14 +81,18 @@ enum Form {
 }
 
 pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
-    if let What::Render { to, output, form } = &args.what {
-        check(*to, output.as_deref(), form.as_deref())?;
+    if let What::Render { to, output, form, fonts } = &args.what {
+        check(*to, output.as_deref(), form.as_deref(), fonts)?;
     }
     let case = Case::open_read_only(&args.case)?;
     let (pack, report) = build(&case, args)?;
     match &args.what {
-        What::Render { to: Form::Xlsx, output: Some(output), form } => {
+        What::Render { to: Form::Xlsx, output: Some(output), form, .. } => {
             workbook(ui, &pack, &report, output, form.as_deref())?;
+            Ok(Exit::Done)
+        }
+        What::Render { to: Form::Pdf, output: Some(output), fonts, .. } => {
+            pages(ui, &report, output, fonts)?;
             Ok(Exit::Done)
         }
         What::Render { to, output, .. } => {
@@ -98,10 +108,16 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
 }
 
 /// Refuses what cannot be meant, before the case is read.
-fn check(to: Form, output: Option<&Path>, form: Option<&Path>) -> Result<(), CommandError> {
+fn check(to: Form, output: Option<&Path>, form: Option<&Path>, fonts: &[PathBuf]) -> Result<(), CommandError> {
     match (to, output, form) {
         (Form::Xlsx, None, _) => {
             Err(CommandError::new("a workbook does not go to a terminal").hint("name a file: `-o report.xlsx`"))
+        }
+        (Form::Pdf, None, _) => {
+            Err(CommandError::new("a PDF does not go to a terminal").hint("name a file: `-o report.pdf`"))
+        }
+        (to, ..) if !matches!(to, Form::Pdf) && !fonts.is_empty() => {
+            Err(CommandError::new("only a PDF has fonts").hint("say `--to pdf` with --font"))
         }
         (to, _, Some(_)) if !matches!(to, Form::Xlsx) => {
             Err(CommandError::new("only a workbook has a form to fill").hint("say `--to xlsx` with --form"))
@@ -129,8 +145,30 @@ fn render(ui: &Ui, to: Form, pack: &Pack, report: &Report) -> Result<String, Com
         Form::TimelineCsv => ::report::traces::csv(timelines).map_err(no_table),
         Form::Accounts => ::report::traces::accounts(accounts).map_err(no_table),
         // `check` demands a file for it.
-        Form::Xlsx => Err(CommandError::new("a workbook is no text")),
+        Form::Xlsx | Form::Pdf => Err(CommandError::new("a workbook is no text, nor is a PDF")),
     }
+}
+
+/// Sets the report on pages.
+fn pages(ui: &mut Ui, report: &Report, output: &Path, fonts: &[PathBuf]) -> Result<(), CommandError> {
+    let read = |path: &PathBuf| {
+        open::read(path).map_err(|err| CommandError::because(format!("cannot read the font {path:?}"), err))
+    };
+    let options = pdf::Options { fonts: fonts.iter().map(read).collect::<Result<_, _>>()? };
+    let made = pdf::render(report, &options).map_err(|err| CommandError::because("the pages cannot be set", err))?;
+    super::write_file(output, &made.bytes)?;
+    let plural = if made.pages == 1 { "" } else { "s" };
+    ui.status(format_args!("{} page{plural}.", made.pages));
+    if !made.missing.is_empty() {
+        let letters: Vec<_> = made.missing.iter().take(12).map(|letter| escape(letter.to_string())).collect();
+        let count = made.missing.len();
+        ui.status(format_args!("{count} letters are in no font and written as numbers: {}", letters.join(" ")));
+        ui.status(format_args!("\nhint: `--font FILE` adds a font that has them"));
+    }
+    if !made.archival {
+        ui.status(format_args!("The file is an ordinary PDF: a text in it is such as PDF/A forbids."));
+    }
+    Ok(())
 }
 
 /// Fills the authority's workbook, or makes one of our own.

@@ -1,4 +1,4 @@
-//! Traces: since when, who passed through, and how far back do the logs speak, on the page?
+//! Traces: since when, who passed through, and how far back do the logs speak, as a reader sees it?
 
 use directive::record::{Account, Moment, Severity};
 use directive::text::escape;
@@ -14,39 +14,59 @@ const ACCOUNTS: usize = 100;
 /// Moments that the page writes out, those that weigh most.
 const MOMENTS: usize = 40;
 
-pub(super) struct View {
+/// Since when something is wrong, and who passed through.
+pub struct TracesView {
     /// Since when something is wrong, in one sentence; empty if nothing is known to be.
-    pub(super) since: String,
-    pub(super) chart: Option<Chart>,
-    pub(super) moments: Vec<MomentView>,
-    pub(super) more_moments: usize,
-    pub(super) accounts: Vec<AccountView>,
-    pub(super) more_accounts: usize,
-    pub(super) reach: Vec<String>,
+    pub since: String,
+    /// A picture of time, where there is anything to draw.
+    pub chart: Option<Chart>,
+    /// Moments that weigh most, in order.
+    pub moments: Vec<MomentView>,
+    /// How many more weigh.
+    pub more_moments: usize,
+    /// Accounts to reset.
+    pub accounts: Vec<AccountView>,
+    /// How many more there are.
+    pub more_accounts: usize,
+    /// How far back each kind of log speaks.
+    pub reach: Vec<String>,
 }
 
-pub(super) struct MomentView {
-    pub(super) time: String,
-    pub(super) what: String,
-    pub(super) class: &'static str,
-    pub(super) place: String,
-    pub(super) why: String,
-    pub(super) clock: String,
+/// A moment of the timeline.
+pub struct MomentView {
+    /// When, in UTC.
+    pub time: String,
+    /// What kind of thing happened.
+    pub what: String,
+    /// How much it weighs.
+    pub class: &'static str,
+    /// The file, and the line where it is a log.
+    pub place: String,
+    /// What happened.
+    pub why: String,
+    /// How far its clock can be trusted.
+    pub clock: String,
 }
 
-pub(super) struct AccountView {
-    pub(super) name: String,
-    pub(super) kinds: String,
-    pub(super) logins: String,
-    pub(super) addresses: String,
-    pub(super) why: String,
+/// An account to reset.
+pub struct AccountView {
+    /// Its name, with its realm.
+    pub name: String,
+    /// What kind of account it is.
+    pub kinds: String,
+    /// How often it logged in, and when.
+    pub logins: String,
+    /// From where.
+    pub addresses: String,
+    /// Why it must be reset.
+    pub why: String,
 }
 
-pub(super) fn view(report: &Report, of: &InstanceReport) -> View {
+pub(super) fn view(report: &Report, of: &InstanceReport) -> TracesView {
     let mut weighty: Vec<&Moment> = of.timeline.iter().filter(|one| one.severity >= Some(Severity::Medium)).collect();
     let more_moments = weighty.len().saturating_sub(MOMENTS);
     weighty.truncate(MOMENTS);
-    View {
+    TracesView {
         since: words::since(of.conclusion.as_ref(), of.checked_at, &report.zone).unwrap_or_default(),
         chart: chart::draw(of),
         moments: weighty.into_iter().map(moment).collect(),
