@@ -110,8 +110,9 @@ fn what_an_officer_signs_with_openssh_is_verified_here() {
     let file = dir.path().join("statement.txt");
     fs::write(&file, &text).unwrap();
     let key = dir.path().join("key-ed25519");
-    let signed = Command::new("ssh-keygen").args(["-q", "-Y", "sign", "-n", ATTESTATION, "-f"]).arg(key).arg(&file);
-    assert!({ signed }.output().unwrap().status.success());
+    let mut command = Command::new("ssh-keygen");
+    let signed = command.args(["-q", "-Y", "sign", "-n", ATTESTATION, "-f"]).arg(key).arg(&file).output();
+    assert!(signed.unwrap().status.success());
     let signature = fs::read_to_string(dir.path().join("statement.txt.sig")).unwrap();
     assert_eq!(Attestation::signer(&text, &signature).unwrap(), public);
     assert_eq!(verify(&text, &signature, ATTESTATION, &[public]).unwrap().fingerprint().split_once(':').unwrap().0, "SHA256");

@@ -7,6 +7,7 @@ pub(crate) mod discover;
 pub(crate) mod manifest;
 pub(crate) mod report;
 pub(crate) mod respond;
+pub(crate) mod serve;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

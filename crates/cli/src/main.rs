@@ -43,6 +43,7 @@ enum Command {
     Check(command::check::Args),
     Manifest(command::manifest::Args),
     Report(command::report::Args),
+    Serve(command::serve::Args),
     Case(command::case::Args),
 }
 
@@ -68,6 +69,7 @@ fn run(ui: &mut Ui, cli: &Cli) -> Result<Exit, CommandError> {
         Command::Check(args) => command::check::run(ui, args, threads),
         Command::Manifest(args) => command::manifest::run(ui, args, threads),
         Command::Report(args) => command::report::run(ui, args),
+        Command::Serve(args) => command::serve::run(ui, args),
         Command::Case(args) => command::case::run(ui, args),
     }
 }

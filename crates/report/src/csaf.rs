@@ -16,6 +16,7 @@ use directive::verdict::Verdict;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::cpe::is_cpe;
 use crate::model::{InstanceReport, Report};
 use crate::tlp::Tlp;
 use crate::words;
@@ -135,7 +136,7 @@ fn tree(report: &Report, pack: &Pack) -> ProductTree {
     for of in &report.instances {
         let name = escape(&of.instance.name);
         let version = of.instance.version.value.as_deref();
-        let cpe = of.instance.cpe.iter().find(|cpe| is_cpe(cpe)).cloned();
+        let cpe = of.instance.cpe.iter().chain(&pack.product.cpe).find(|cpe| is_cpe(cpe)).cloned();
         let said = version.map(|version| format!(" {}", escape(version))).unwrap_or_default();
         let product = Product {
             name: format!("{}{said} on {name}", pack.product.name),
@@ -153,19 +154,6 @@ fn tree(report: &Report, pack: &Pack) -> ProductTree {
     }
     let product = Branch::inner("product_name", pack.product.name.clone(), below);
     ProductTree { branches: vec![Branch::inner("vendor", pack.product.vendor.clone(), vec![product])] }
-}
-
-/// Whether a text is a name of CPE 2.3 as it is bound to a string. Source: NISTIR 7695, 6.2.
-fn is_cpe(text: &str) -> bool {
-    let is_part = |part: &&str| matches!(*part, "a" | "h" | "o" | "*" | "-");
-    let mut parts = text.split(':');
-    let head = parts.next() == Some("cpe") && parts.next() == Some("2.3") && parts.next().as_ref().is_some_and(is_part);
-    let rest: Vec<&str> = parts.collect();
-    let is_plain = |part: &&str| {
-        let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.-\\".contains(c);
-        *part == "*" || (!part.is_empty() && part.chars().all(inside) && !part.ends_with('\\'))
-    };
-    head && rest.len() == 10 && rest.iter().all(is_plain)
 }
 
 fn vulnerabilities(report: &Report, pack: &Pack) -> Vec<Vulnerability> {
@@ -273,17 +261,4 @@ fn threats(report: &Report) -> Vec<Threat> {
         product_ids: ids.into_iter().collect(),
     };
     by_verdict.into_iter().map(threat).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_of_cpe_is_one_and_a_text_is_none() {
-        assert!(is_cpe("cpe:2.3:a:pulsesecure:pulse_connect_secure:9.1r10:*:*:*:*:*:*:*"));
-        assert!(!is_cpe("cpe:2.3:a:pulse secure:x:1:*:*:*:*:*:*:*"));
-        assert!(!is_cpe("cpe:2.3:a:x:y:*"));
-        assert!(!is_cpe("pkg:deb/debian/openssh"));
-    }
 }

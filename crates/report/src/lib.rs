@@ -7,10 +7,13 @@
 //! same bytes.
 //! Never invents a value, never reads a clock, never touches a file.
 
+mod changed;
 mod chart;
+mod cpe;
 pub mod csaf;
 pub mod csv;
 mod fill;
+pub mod handover;
 pub mod html;
 pub mod incident;
 mod model;
@@ -23,6 +26,7 @@ pub mod view;
 mod words;
 pub mod workbook;
 
+pub use changed::changed;
 pub use directive::answers::Broken;
 pub use fill::{Answer, Filled, Row};
 pub use model::{Built, InstanceReport, Report, ReportDuty};

@@ -90,7 +90,8 @@ impl<'a> Bundle<'a> {
             let id = own_id("marking-definition", &[caveat]);
             let body = Body::Statement(object::Statement::new(shown(caveat)));
             // A marking says how the others may be handled, and has no version of its own.
-            let object = Object { modified: None, ..Object::new("marking-definition", id.clone(), self.opened(), self.opened(), body) };
+            let mut object = Object::new("marking-definition", id.clone(), self.opened(), self.opened(), body);
+            object.modified = None;
             self.put(&object)?;
             self.markings.push(id);
         }

@@ -5,6 +5,7 @@
 //! Whether the receipt counts is for the caller to judge, with a key that came by another way.
 
 use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,16 +65,17 @@ pub struct Client {
 }
 
 impl Client {
-    /// `roots` are certificates in PEM by which the server is trusted.
+    /// `roots` are certificates in PEM by which the server is trusted; without, those that the host trusts.
     ///
     /// # Errors
     ///
     /// [`Error::Address`] or [`Error::Roots`].
-    pub fn new(base: &str, token: &str, roots: &[u8]) -> Result<Self, Error> {
+    pub fn new(base: &str, token: &str, roots: Option<&[u8]>) -> Result<Self, Error> {
         if !base.starts_with("https://") {
             return Err(Error::Address(base.to_owned()));
         }
-        let roots: Vec<_> = CertificateDer::pem_slice_iter(roots).filter_map(Result::ok).collect();
+        let roots = roots.map_or_else(system_roots, <[u8]>::to_vec);
+        let roots: Vec<_> = CertificateDer::pem_slice_iter(&roots).filter_map(Result::ok).collect();
         if roots.is_empty() {
             return Err(Error::Roots);
         }
@@ -127,6 +129,22 @@ impl Client {
             .call();
         read(answer, &[StatusCode::OK])
     }
+}
+
+/// Where distributions keep the certificates of the authorities that a host trusts.
+/// Source: the list of Go's `crypto/x509/root_linux.go`.
+const SYSTEM_ROOTS: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Those of this host, those of `SSL_CERT_FILE` if it is set. Without any, no server is believed.
+fn system_roots() -> Vec<u8> {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let places = named.map_or_else(|| SYSTEM_ROOTS.map(PathBuf::from).to_vec(), |named| vec![named]);
+    places.iter().find_map(|place| std::fs::read(place).ok()).unwrap_or_default()
 }
 
 /// Reads an answer, which may come from anybody who stands where the server should.

@@ -97,7 +97,7 @@ impl Door {
             .filter_map(|action| {
                 let release = pack.product.fixing_release(now).map(|release| release.released);
                 let moments = Moments { issued: Some(pack.issued_with(action)), release, ..Moments::default() };
-                action.due.next(&moments, &pack.zone, &[])
+                action.due.next(&moments, pack.calendar(), &[])
             })
             .collect();
         due.sort();

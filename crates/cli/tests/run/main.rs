@@ -12,6 +12,7 @@ mod names;
 mod netns;
 mod packages;
 mod resume;
+mod submission;
 mod workbook;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Shape: which properties does a VEX document have?
 //!
-//! The part of CSAF 2.0 that a report fills, in the order of the specification. The crates that have all of it are
+//! The part of CSAF 2.0 that a report fills, in the order of names, as its optional test 6.2.13 asks. The crates that have all of it are
 //! generated, take minutes to build, and are made to read what others wrote.
 //! Source: CSAF 2.0 (OASIS), 3.2.
 
@@ -88,10 +88,10 @@ pub(super) struct ProductTree {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Branch {
-    category: &'static str,
-    name: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     branches: Vec<Branch>,
+    category: &'static str,
+    name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     product: Option<Product>,
 }

@@ -12,6 +12,7 @@ use uuid::{Uuid, uuid};
 
 use super::object::{Body, Object, moment};
 use super::{Properties, shown};
+use crate::cpe::is_cpe;
 
 /// Source: STIX 2.1, 2.9.
 const NAMESPACE: Uuid = uuid!("00abedb4-aa42-466c-9c01-fed23315a9b7");
@@ -32,7 +33,7 @@ impl Observables {
         if let Some(version) = &instance.version.value {
             software.insert("version", Value::from(shown(version)));
         }
-        if let Some(cpe) = instance.cpe.iter().find(|cpe| cpe.starts_with("cpe:2.3:")) {
+        if let Some(cpe) = instance.cpe.iter().find(|cpe| is_cpe(cpe)) {
             software.insert("cpe", Value::from(cpe.as_str()));
         }
         let mut objects = vec![observable("software", software, Properties::new())];
