@@ -148,10 +148,9 @@ impl PublicKey {
         }
         let key = ssh_key::PublicKey::from_openssh(line).map_err(|_| Error::Form)?;
         match key.algorithm() {
-            Algorithm::Ed25519
-            | Algorithm::Ecdsa { .. }
-            | Algorithm::SkEd25519
-            | Algorithm::SkEcdsaSha2NistP256 => Ok(Self(ssh_key::PublicKey::new(key.key_data().clone(), ""))),
+            Algorithm::Ed25519 | Algorithm::Ecdsa { .. } | Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 => {
+                Ok(Self(ssh_key::PublicKey::new(key.key_data().clone(), "")))
+            }
             other => Err(Error::Kind(other.to_string())),
         }
     }

@@ -115,7 +115,10 @@ fn what_an_officer_signs_with_openssh_is_verified_here() {
     assert!(signed.unwrap().status.success());
     let signature = fs::read_to_string(dir.path().join("statement.txt.sig")).unwrap();
     assert_eq!(Attestation::signer(&text, &signature).unwrap(), public);
-    assert_eq!(verify(&text, &signature, ATTESTATION, &[public]).unwrap().fingerprint().split_once(':').unwrap().0, "SHA256");
+    assert_eq!(
+        verify(&text, &signature, ATTESTATION, &[public]).unwrap().fingerprint().split_once(':').unwrap().0,
+        "SHA256"
+    );
 }
 
 #[test]

@@ -214,10 +214,8 @@ mod tests {
             let leak = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
             answers.iter().map(|(id, value)| (leak(id), leak(value))).collect()
         };
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|(instance, answers)| GivenRow { instance, answers: given(&leak(answers)) })
-            .collect();
+        let rows: Vec<_> =
+            rows.iter().map(|(instance, answers)| GivenRow { instance, answers: given(&leak(answers)) }).collect();
         let judgement = judge(&form(), &given(&leak(fields)), &rows);
         let missing = judgement.missing.iter().map(|missing| (&missing.question, &missing.instance));
         let broken = judgement.broken.iter().map(|broken| (&broken.rule, &broken.instance));

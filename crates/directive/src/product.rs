@@ -240,9 +240,8 @@ impl Product {
 
     /// Whether a range holds a version.
     fn is_in(&self, range: &Range, version: &str) -> bool {
-        let not_before = |from: &String| {
-            matches!(self.scheme.compare(version, from), Some(Ordering::Equal | Ordering::Greater))
-        };
+        let not_before =
+            |from: &String| matches!(self.scheme.compare(version, from), Some(Ordering::Equal | Ordering::Greater));
         let before = |end: &String| self.scheme.compare(version, end) == Some(Ordering::Less);
         range.from.as_ref().is_none_or(not_before) && range.before.as_ref().is_none_or(before)
     }

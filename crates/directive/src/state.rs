@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::record::{
-    Account, Body, Conclusion, Coverage, Filings, Finding, Gap, Instance, InstanceState, Ledger, Mark, Merge, Moment, Opening,
-    Outcome, Record, Status, Step, Version,
+    Account, Body, Conclusion, Coverage, Filings, Finding, Gap, Instance, InstanceState, Ledger, Mark, Merge, Moment,
+    Opening, Outcome, Record, Status, Step, Version,
 };
 use crate::verdict::Verdict;
 

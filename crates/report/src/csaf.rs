@@ -65,11 +65,15 @@ fn document(report: &Report, namespace: Option<&str>) -> Document {
         ),
     }];
     if report.exercise {
-        notes.insert(0, Note {
-            category: "general",
-            title: "EXERCISE".into(),
-            text: "This is an exercise: every time in it is exercise time, and no instance in it need exist.".into(),
-        });
+        notes.insert(
+            0,
+            Note {
+                category: "general",
+                title: "EXERCISE".into(),
+                text: "This is an exercise: every time in it is exercise time, and no instance in it need exist."
+                    .into(),
+            },
+        );
     }
     let exercise = if report.exercise { "EXERCISE: " } else { "" };
     let caveat = &report.form.caveat;
@@ -96,7 +100,11 @@ fn tracking(report: &Report, name: Uuid) -> Tracking {
     let number = format!("1.{}.0", report.records);
     let mut revision_history = Vec::new();
     if report.records > 0 {
-        revision_history.push(Revision { date: moment(opened), number: "1.0.0".into(), summary: "The case was opened.".into() });
+        revision_history.push(Revision {
+            date: moment(opened),
+            number: "1.0.0".into(),
+            summary: "The case was opened.".into(),
+        });
     }
     let summary = format!("The state of the case with {} records.", report.records);
     revision_history.push(Revision { date: moment(report.at), number: number.clone(), summary });

@@ -126,7 +126,8 @@ fn judge(form: &Form, fields: &[Answer], rows: &[Row]) -> Judgement {
 fn told(missing: &Missing, fields: &[Answer], rows: &BTreeMap<&str, &Row>) -> String {
     let row = missing.instance.as_ref().and_then(|name| rows.get(name.as_str()));
     let answers = row.map_or(fields, |row| &row.answers);
-    let problem = answers.iter().find(|answer| answer.id == missing.question).and_then(|answer| answer.problem.as_deref());
+    let problem =
+        answers.iter().find(|answer| answer.id == missing.question).and_then(|answer| answer.problem.as_deref());
     let whose = missing.instance.as_ref().map(|name| format!("{name}, ")).unwrap_or_default();
     let why = problem.map(|why| format!(" ({why})")).unwrap_or_default();
     format!("{whose}{}{why}", missing.text)

@@ -149,7 +149,8 @@ impl<'a> Bundle<'a> {
 
     fn vulnerabilities(&mut self, infrastructure: &str, of: &InstanceReport) -> Result<(), serde_json::Error> {
         for cve in self.pack.product.vulnerabilities(of.instance.version.value.as_deref()) {
-            let reference = External { source_name: "cve".into(), external_id: Some(cve.to_owned()), description: None };
+            let reference =
+                External { source_name: "cve".into(), external_id: Some(cve.to_owned()), description: None };
             let body = Body::Vulnerability { name: cve.to_owned(), external_references: vec![reference] };
             let id = own_id("vulnerability", &[&self.report.organisation, cve]);
             let id = self.add(Object::new("vulnerability", id, self.opened(), self.opened(), body))?;
@@ -179,7 +180,12 @@ impl<'a> Bundle<'a> {
         if refs.is_empty() {
             refs = instance.ids();
         }
-        let body = Body::ObservedData { first_observed: moment(at), last_observed: moment(at), number_observed: 1, object_refs: refs };
+        let body = Body::ObservedData {
+            first_observed: moment(at),
+            last_observed: moment(at),
+            number_observed: 1,
+            object_refs: refs,
+        };
         let seen = self.add(Object::new("observed-data", own_id("observed-data", &named), at, at, body))?;
         self.relate(infrastructure, "consists-of", &seen, at)?;
         let indicator = match self.patterns.of(&rule, self.opened()) {
@@ -204,8 +210,10 @@ impl<'a> Bundle<'a> {
             };
             self.add(Object::new("sighting", own_id("sighting", &named), at, at, body))?;
         }
-        let techniques = if finding.attack.is_empty() { String::new() } else { format!(" ATT&CK: {}.", finding.attack.join(", ")) };
-        let content = format!("{} ({}): {}.{techniques}", finding.code, words::severity(finding.severity), shown(&finding.why));
+        let techniques =
+            if finding.attack.is_empty() { String::new() } else { format!(" ATT&CK: {}.", finding.attack.join(", ")) };
+        let content =
+            format!("{} ({}): {}.{techniques}", finding.code, words::severity(finding.severity), shown(&finding.why));
         self.note(content, vec![seen], at)
     }
 

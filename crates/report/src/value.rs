@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_formula_in_a_csv_file_is_a_text() {
-        for value in ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "＝1", "＋1", "－1", "＠SUM(A1)", "\tx", "\nx"] {
+        for value in ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "＝1", "＋1", "－1", "＠SUM(A1)", "\tx", "\nx"]
+        {
             assert_eq!(csv(value), format!("'{value}"));
         }
         assert_eq!([csv("10.0.0.1"), csv("a=b"), csv("\r=1")], ["10.0.0.1", "a=b", "\\r=1"]);

@@ -159,8 +159,9 @@ impl App {
         };
         let now = (self.clock)();
         let kept = Kept { attestation: signed, packed };
-        let outcome =
-            self.store()?.take(&accepted.attestation, &kept, |version, last| self.receipt(&accepted, version, last, now));
+        let outcome = self
+            .store()?
+            .take(&accepted.attestation, &kept, |version, last| self.receipt(&accepted, version, last, now));
         let (status, receipt) = match outcome.map_err(|err| self.inside(&err))? {
             Outcome::New(receipt) => (StatusCode::CREATED, receipt),
             Outcome::Known(receipt) => (StatusCode::OK, receipt),
@@ -283,4 +284,3 @@ fn pack(report: &[u8]) -> Result<Vec<u8>, std::io::Error> {
     packer.write_all(report)?;
     packer.finish()
 }
-

@@ -40,6 +40,9 @@ pub enum Error {
     /// No certificate is trusted.
     #[error("no certificate is there to trust the server by")]
     Roots,
+    /// Nobody who is trusted vouches for the server. Nothing was sent.
+    #[error("nobody who is trusted vouches for the server")]
+    Trust(#[source] Box<ureq::Error>),
     /// The server cannot be reached, or the connection broke.
     #[error("the server cannot be reached")]
     Reach(#[source] Box<ureq::Error>),
@@ -152,7 +155,11 @@ fn read<T: serde::de::DeserializeOwned>(
     answer: Result<Response<ureq::Body>, ureq::Error>,
     good: &[StatusCode],
 ) -> Result<T, Error> {
-    let answer = answer.map_err(|err| Error::Reach(Box::new(err)))?;
+    let answer = answer.map_err(|err| {
+        let is_trust =
+            matches!(&err, ureq::Error::Io(io) if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()));
+        if is_trust { Error::Trust(Box::new(err)) } else { Error::Reach(Box::new(err)) }
+    })?;
     let status = answer.status();
     let other = || Error::Answer { status: status.as_u16() };
     let mut bytes = Vec::new();

@@ -217,7 +217,8 @@ impl Drop for Turn {
 }
 
 fn acceptor(certificate: &[u8], key: &[u8]) -> Result<TlsAcceptor, Error> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate).collect::<Result<_, _>>().map_err(|_| Error::Pem)?;
+    let chain: Vec<_> =
+        CertificateDer::pem_slice_iter(certificate).collect::<Result<_, _>>().map_err(|_| Error::Pem)?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| Error::Pem)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;

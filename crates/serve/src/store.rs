@@ -153,9 +153,8 @@ impl Store {
     pub fn receipt_key(&self) -> Result<SecretKey, Error> {
         let path = self.folder.join("receipt.key");
         let key = |source| Error::Key { path: path.clone(), source };
-        let bytes = secret(&path, || {
-            Ok(SecretKey::generate().and_then(|made| made.to_text()).map_err(key)?.into_bytes())
-        })?;
+        let bytes =
+            secret(&path, || Ok(SecretKey::generate().and_then(|made| made.to_text()).map_err(key)?.into_bytes()))?;
         SecretKey::parse(&String::from_utf8_lossy(&bytes), None).map_err(key)
     }
 
@@ -324,7 +323,8 @@ fn secret(path: &Path, make: impl FnOnce() -> Result<Vec<u8>, Error>) -> Result<
             let bytes = make()?;
             // Whole or not at all: half a key is worse than none.
             let fresh = path.with_extension("key.new");
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh).map_err(at)?;
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh).map_err(at)?;
             file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(at)?;
             fs::rename(&fresh, path).map_err(at)?;
             Ok(bytes)

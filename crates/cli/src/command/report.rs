@@ -156,13 +156,7 @@ fn check(to: Form, output: Option<&Path>, form: Option<&Path>, fonts: &[PathBuf]
     }
 }
 
-fn render(
-    ui: &Ui,
-    to: Form,
-    pack: &Pack,
-    report: &Report,
-    namespace: Option<&str>,
-) -> Result<String, CommandError> {
+fn render(ui: &Ui, to: Form, pack: &Pack, report: &Report, namespace: Option<&str>) -> Result<String, CommandError> {
     let no_table = |err| CommandError::because("the table cannot be made", err);
     let timelines = report.instances.iter().map(|one| (one.instance.name.as_str(), one.timeline.as_slice()));
     let accounts = report.instances.iter().map(|one| (one.instance.name.as_str(), one.accounts.as_slice()));

@@ -37,8 +37,9 @@ impl Drop for Authority {
 impl Desk {
     fn new() -> Self {
         let desk = Self { dir: tempfile::tempdir().unwrap() };
-        let made = portcullis().env("TMPDIR", desk.dir.path()).args(["respond", "--lab", "-q", "--case"]).arg(desk.at("case"));
-        assert_eq!({ made }.output().unwrap().status.code(), Some(1));
+        let mut lab = portcullis();
+        lab.env("TMPDIR", desk.dir.path()).args(["respond", "--lab", "-q", "--case"]).arg(desk.at("case"));
+        assert_eq!(lab.output().unwrap().status.code(), Some(1));
         desk
     }
 
@@ -95,7 +96,8 @@ impl Desk {
     /// Makes a key of OpenSSH.
     fn key(&self, name: &str) -> PathBuf {
         let path = self.at(name);
-        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&path).output().unwrap();
+        let made =
+            Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&path).output().unwrap();
         assert!(made.status.success());
         path
     }
@@ -114,7 +116,8 @@ impl Desk {
         let at = |name: &str| self.at(name);
         let made = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-            .args(["-subj", "/CN=authority", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
+            .args(["-subj", "/CN=authority", "-addext", "subjectAltName=IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
             .args([&at("tls.key"), Path::new("-out"), &at("tls.pem")])
             .output()
             .unwrap();
@@ -126,7 +129,8 @@ impl Desk {
         };
         let public = officer.with_extension("pub");
         // The name in the case of the lab.
-        let added = serve().args(["--add-organisation", "Example Agency (exercise)", "--officer-key"]).arg(public).output();
+        let added =
+            serve().args(["--add-organisation", "Example Agency (exercise)", "--officer-key"]).arg(public).output();
         let added = added.unwrap();
         assert!(added.status.success(), "{}", stderr(&added));
         fs::write(at("token"), &added.stdout).unwrap();
@@ -151,8 +155,12 @@ impl Desk {
 
 impl Authority {
     fn submit<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
-        [&["report"], more, &["--authority-key", arg(&self.key), "--ca", arg(&self.ca), "--token-file", arg(&self.token)]]
-            .concat()
+        [
+            &["report"],
+            more,
+            &["--authority-key", arg(&self.key), "--ca", arg(&self.ca), "--token-file", arg(&self.token)],
+        ]
+        .concat()
     }
 }
 
@@ -183,7 +191,10 @@ fn a_case_of_the_lab_is_attested_handed_in_and_receipted() {
     assert_eq!(kinds(|body| matches!(body, Body::Attestation(_))), 1);
     assert_eq!(kinds(|body| matches!(body, Body::Submission(_))), 1);
     assert_eq!(kinds(|body| matches!(body, Body::Receipt(_))), 1);
-    assert!(!desk.ok(&["case", "show"]).contains(arg(desk.dir.path())), "a record holds a path of the analyst's machine");
+    assert!(
+        !desk.ok(&["case", "show"]).contains(arg(desk.dir.path())),
+        "a record holds a path of the analyst's machine"
+    );
     desk.ok(&["case", "verify"]);
 }
 
@@ -202,7 +213,10 @@ fn whatever_changes_afterwards_makes_the_attestation_stale_and_the_next_report_i
     let lint = desk.run(&["report", "lint"]);
     assert_eq!(lint.status.code(), Some(1));
     assert_eq!(stdout(&lint), "stale: the answer to POC phone changed since J. Doe (CIO) attested it\n");
-    desk.refused(&authority.submit(&["submit", "--to", &authority.address]), "the case has changed since it was attested");
+    desk.refused(
+        &authority.submit(&["submit", "--to", &authority.address]),
+        "the case has changed since it was attested",
+    );
 
     let statement = desk.attest(&officer);
     assert!(!statement.contains("replaces: none"), "{statement}");
@@ -275,7 +289,8 @@ fn whoever_has_no_server_to_ask_gets_a_folder_or_an_e_mail_that_openssh_verifies
             print(part.get_filename(), hashlib.sha256(part.get_content()).hexdigest())\n";
     let output = Command::new("python3").args(["-c", script, arg(&mail)]).output().unwrap();
     let said = stdout(&output);
-    let head = "j.doe@agency.example|CyberDirectives@cisa.dhs.gov|EXERCISE: ED 21-03 status report: Example Agency (exercise)";
+    let head =
+        "j.doe@agency.example|CyberDirectives@cisa.dhs.gov|EXERCISE: ED 21-03 status report: Example Agency (exercise)";
     assert_eq!(said.lines().next(), Some(head), "{}", stderr(&output));
     for name in ["report.json", "report.html", "statement.txt", "statement.txt.sig", "officer.pub"] {
         let wanted = format!("{name} {}", attest::sha256(&read(name)));

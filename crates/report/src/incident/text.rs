@@ -62,7 +62,10 @@ impl Page {
     fn instance(&mut self, of: &Affected) {
         self.line(0, &format!("{}: {}", escape(&of.name).to_uppercase(), words::verdict(of.verdict)));
         let addresses: Vec<_> = of.addresses.iter().map(escape).collect();
-        self.line(2, &format!("Addresses: {}", if addresses.is_empty() { "none known".into() } else { addresses.join(", ") }));
+        self.line(
+            2,
+            &format!("Addresses: {}", if addresses.is_empty() { "none known".into() } else { addresses.join(", ") }),
+        );
         let product = of.product.as_deref().unwrap_or("not identified");
         let version = of.version.as_deref().map_or_else(|| "unknown".to_owned(), escape);
         self.line(2, &format!("Product: {}, version {version}; owner: {}", escape(product), words::owner(&of.owner)));
@@ -85,7 +88,13 @@ impl Page {
         self.accounts(of);
         self.sight(of);
         for action in &of.actions {
-            let state = if action.done { "done" } else if action.late { "LATE" } else { "open" };
+            let state = if action.done {
+                "done"
+            } else if action.late {
+                "LATE"
+            } else {
+                "open"
+            };
             self.line(2, &format!("{state}: {} {}", action.action, action.title));
         }
         self.answers(2, &of.answers);

@@ -142,7 +142,17 @@ impl Object {
     pub(super) fn observable(kind: &'static str, id: String, body: Body) -> Self {
         let (object_marking_refs, labels) = (Vec::new(), Vec::new());
         let (created, modified, created_by_ref) = (None, None, None);
-        Self { r#type: kind, spec_version: "2.1", id, created, modified, created_by_ref, object_marking_refs, labels, body }
+        Self {
+            r#type: kind,
+            spec_version: "2.1",
+            id,
+            created,
+            modified,
+            created_by_ref,
+            object_marking_refs,
+            labels,
+            body,
+        }
     }
 
     /// A marking of the specification's own, to the letter. Source: STIX 2.1, 7.2.1.4.

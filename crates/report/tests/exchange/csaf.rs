@@ -24,7 +24,8 @@ fn the_public_validator_takes_the_document() {
     for id in ["ed-21-01", "ed-21-02", "ed-21-03", "openssh-cve-2024-6387"] {
         for exercise in [true, false] {
             let pack = pack(id);
-            let text = csaf::render(&told_under(id, exercise).report(&pack), &pack, Some("https://www.example.org")).unwrap();
+            let text =
+                csaf::render(&told_under(id, exercise).report(&pack), &pack, Some("https://www.example.org")).unwrap();
             let (taken, said) = ask(Command::new("node").arg(&program), &text);
             assert!(taken, "{id}: {said}");
         }
@@ -68,7 +69,10 @@ fn the_version_of_the_document_is_the_state_of_the_case() {
     let records = told(false).records.len();
     assert_eq!(tracking["version"], format!("1.{records}.0+abababababababab"));
     assert_eq!(tracking["initial_release_date"], "2021-04-21T13:00:00Z");
-    assert_eq!((&tracking["status"], &exercise["document"]["tracking"]["status"]), (&"interim".into(), &"draft".into()));
+    assert_eq!(
+        (&tracking["status"], &exercise["document"]["tracking"]["status"]),
+        (&"interim".into(), &"draft".into())
+    );
     assert!(exercise["document"]["title"].as_str().unwrap().starts_with("EXERCISE: "));
     assert_eq!(real["document"]["publisher"]["category"], "user");
     assert!(real["document"]["publisher"]["namespace"].as_str().unwrap().starts_with("urn:uuid:"));

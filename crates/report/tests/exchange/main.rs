@@ -86,13 +86,16 @@ impl Told {
         let at = at("2021-04-21T13:00:00Z");
         let mut told = Self { pack: pack(id), records: Vec::new(), at };
         let reference = told.pack.reference();
-        told.say(None, Body::Case(Opening {
-            organisation: "Example Agency".into(),
-            packs: vec![reference],
-            scope_sha256: "1".repeat(64),
-            clock_offset: if exercise { -1 } else { 0 },
-            tool: "portcullis test".into(),
-        }));
+        told.say(
+            None,
+            Body::Case(Opening {
+                organisation: "Example Agency".into(),
+                packs: vec![reference],
+                scope_sha256: "1".repeat(64),
+                clock_offset: if exercise { -1 } else { 0 },
+                tool: "portcullis test".into(),
+            }),
+        );
         told.say(None, Body::Ledger(Ledger::default()));
         told
     }
@@ -115,16 +118,22 @@ impl Told {
             why: "in a test".into(),
         };
         let witnesses = if version.is_empty() { Vec::new() } else { vec![witness] };
-        self.say(None, Body::Instance(Instance {
-            name: name.into(),
-            addresses: addresses.iter().map(|address| (*address).to_owned()).collect(),
-            product: Some(self.pack.product.name.clone()),
-            version: Version::from_witnesses(witnesses),
-            state: InstanceState::Identified,
-            has_evidence: true,
-            cpe: vec![format!("cpe:2.3:a:pulsesecure:pulse_connect_secure:{}:*:*:*:*:*:*:*", version.to_lowercase())],
-            ..Instance::default()
-        }));
+        self.say(
+            None,
+            Body::Instance(Instance {
+                name: name.into(),
+                addresses: addresses.iter().map(|address| (*address).to_owned()).collect(),
+                product: Some(self.pack.product.name.clone()),
+                version: Version::from_witnesses(witnesses),
+                state: InstanceState::Identified,
+                has_evidence: true,
+                cpe: vec![format!(
+                    "cpe:2.3:a:pulsesecure:pulse_connect_secure:{}:*:*:*:*:*:*:*",
+                    version.to_lowercase()
+                )],
+                ..Instance::default()
+            }),
+        );
     }
 
     fn finding(&mut self, instance: &str, code: &str, path: &[u8], rule: &str, digest: &str) {
@@ -145,13 +154,16 @@ impl Told {
 
     fn verdict(&mut self, instance: &str, verdict: Verdict) {
         let bad = verdict == Verdict::Compromised;
-        self.say(Some(instance), Body::Verdict(Conclusion {
-            verdict,
-            reasons: vec![format!("A reason with {HOSTILE}.")],
-            first_sign: bad.then(|| at("2021-03-31T00:00:00Z")),
-            first_sign_by: bad.then(|| "file-modified /home/bin/web".into()),
-            accounts: if bad { vec!["Users\\alice".into()] } else { Vec::new() },
-        }));
+        self.say(
+            Some(instance),
+            Body::Verdict(Conclusion {
+                verdict,
+                reasons: vec![format!("A reason with {HOSTILE}.")],
+                first_sign: bad.then(|| at("2021-03-31T00:00:00Z")),
+                first_sign_by: bad.then(|| "file-modified /home/bin/web".into()),
+                accounts: if bad { vec!["Users\\alice".into()] } else { Vec::new() },
+            }),
+        );
     }
 
     fn report(&self, pack: &Pack) -> Report {
@@ -183,26 +195,35 @@ fn told_under(id: &str, exercise: bool) -> Told {
     told.finding("vpn1", "rule-match", b"/home/bin/x\xff\n", &yara, &"2".repeat(64));
     told.finding("vpn1", "sigma-match", b"", "be510cd0-801e-5b48-92dd-8035d1c06187", &"3".repeat(64));
     told.finding("vpn1", "file-modified", b"/home/bin/web", "manifest", &"4".repeat(64));
-    told.say(Some("vpn1"), Body::Account(Account {
-        user: "alice".into(),
-        realm: Some("Users".into()),
-        kinds: vec![AccountKind::User],
-        roles: Vec::new(),
-        addresses: vec!["198.51.100.9".into()],
-        countries: Vec::new(),
-        first: Some(at("2021-04-01T00:00:00Z")),
-        last: None,
-        logins: 3,
-        why: "it logged in after the first sign".into(),
-    }));
-    told.say(Some("vpn1"), Body::Gap(Gap {
-        code: "unreadable".into(),
-        path: Some("/home/secret".into()),
-        place: None,
-        why: "permission denied".into(),
-        required: true,
-    }));
-    told.say(Some("vpn1"), Body::Coverage(Coverage { files: 302, bytes: 1_600_000, vouched: 295, ..Coverage::default() }));
+    told.say(
+        Some("vpn1"),
+        Body::Account(Account {
+            user: "alice".into(),
+            realm: Some("Users".into()),
+            kinds: vec![AccountKind::User],
+            roles: Vec::new(),
+            addresses: vec!["198.51.100.9".into()],
+            countries: Vec::new(),
+            first: Some(at("2021-04-01T00:00:00Z")),
+            last: None,
+            logins: 3,
+            why: "it logged in after the first sign".into(),
+        }),
+    );
+    told.say(
+        Some("vpn1"),
+        Body::Gap(Gap {
+            code: "unreadable".into(),
+            path: Some("/home/secret".into()),
+            place: None,
+            why: "permission denied".into(),
+            required: true,
+        }),
+    );
+    told.say(
+        Some("vpn1"),
+        Body::Coverage(Coverage { files: 302, bytes: 1_600_000, vouched: 295, ..Coverage::default() }),
+    );
     told.verdict("vpn1", Verdict::Compromised);
     told.verdict("vpn2", Verdict::NoEvidenceFound);
     told

@@ -23,7 +23,8 @@ fn the_public_validator_takes_the_bundle() {
     for (id, exercise) in [("ed-21-03", true), ("ed-21-03", false), ("openssh-cve-2024-6387", false)] {
         let pack = pack(id);
         let text = stix::render(&told_under(id, exercise).report(&pack), &pack).unwrap();
-        let (taken, said) = ask(Command::new(&program).args(["--version", "2.1", "--enforce-refs", "--no-cache"]), &text);
+        let (taken, said) =
+            ask(Command::new(&program).args(["--version", "2.1", "--enforce-refs", "--no-cache"]), &text);
         assert!(taken, "{id}: {said}");
         let changed = text.replacen("\"relationship_type\"", "\"kind_of_relationship\"", 1);
         let (taken, _) = ask(Command::new(&program).args(["--version", "2.1"]), &changed);
@@ -34,7 +35,8 @@ fn the_public_validator_takes_the_bundle() {
 #[test]
 fn a_finding_by_an_indicator_or_a_rule_is_a_sighting_and_no_other_finding_is() {
     let bundle = bundle(false);
-    let indicators: BTreeSet<&str> = of(&bundle, "indicator").iter().map(|one| one["pattern_type"].as_str().unwrap()).collect();
+    let indicators: BTreeSet<&str> =
+        of(&bundle, "indicator").iter().map(|one| one["pattern_type"].as_str().unwrap()).collect();
     assert_eq!(indicators, BTreeSet::from(["sigma", "stix", "yara"]));
     assert_eq!(of(&bundle, "sighting").len(), 3);
     assert_eq!(of(&bundle, "observed-data").len(), 4, "each finding was seen");

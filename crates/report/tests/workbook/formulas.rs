@@ -69,7 +69,8 @@ fn the_authoritys_workbook_computes_nothing() {
 
 /// Every cell of a table, as programs read it that end cells with one of these.
 fn cells(table: &str, end: u8) -> Vec<String> {
-    let mut reader = csv::ReaderBuilder::new().delimiter(end).flexible(true).has_headers(false).from_reader(table.as_bytes());
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(end).flexible(true).has_headers(false).from_reader(table.as_bytes());
     reader.records().flat_map(|row| row.unwrap().iter().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 

@@ -44,7 +44,8 @@ fn whatever_is_changed_after_the_officer_signed_is_refused() {
     let authority = Authority::new();
     let bytes = authority.report(1, "").to_string().into_bytes();
     let signed = authority.signed(&authority.statement(&bytes, None));
-    let why = |report: &[u8], signed| word(&authority.hand_in(&authority.token, report, signed).unwrap_err()).to_owned();
+    let why =
+        |report: &[u8], signed| word(&authority.hand_in(&authority.token, report, signed).unwrap_err()).to_owned();
 
     let changed = String::from_utf8(bytes.clone()).unwrap().replace("9.1R10", "9.1R11.4");
     assert_eq!(why(changed.as_bytes(), &signed), "digest");

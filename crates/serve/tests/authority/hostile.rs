@@ -159,7 +159,7 @@ fn no_report_goes_over_a_connection_that_nobody_vouches_for() {
     let stranger = crate::pem("CERTIFICATE", stranger.cert.der());
     let base = format!("https://localhost:{}", authority.address.port());
     let client = serve::client::Client::new(&base, &authority.token, Some(stranger.as_bytes())).unwrap();
-    assert!(matches!(client.list(), Err(serve::client::Error::Reach(_))));
+    assert!(matches!(client.list(), Err(serve::client::Error::Trust(_))));
     let plain = format!("http://localhost:{}", authority.address.port());
     let refused = serve::client::Client::new(&plain, &authority.token, Some(stranger.as_bytes())).err().unwrap();
     assert!(matches!(refused, serve::client::Error::Address(_)));

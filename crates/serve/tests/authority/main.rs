@@ -182,7 +182,8 @@ impl Authority {
         match self.client(token).submit(report, signed) {
             Ok(taken) => {
                 let receipt = taken.receipt;
-                verify(&receipt.statement, &receipt.signature, RECEIPT, std::slice::from_ref(&self.receipt_key)).unwrap();
+                verify(&receipt.statement, &receipt.signature, RECEIPT, std::slice::from_ref(&self.receipt_key))
+                    .unwrap();
                 Ok(Receipt::parse(&receipt.statement).unwrap())
             }
             Err(Error::Refused(problem)) => Err(*problem),
@@ -195,7 +196,8 @@ impl Authority {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(rustls::pki_types::CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let config = config.with_root_certificates(roots).with_no_client_auth();
         let connection = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
         StreamOwned::new(connection, TcpStream::connect(self.address).unwrap())

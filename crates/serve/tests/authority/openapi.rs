@@ -40,7 +40,8 @@ impl Held {
     #[track_caller]
     fn hold(&mut self, operation: &str, (status, head, body): (u16, String, Vec<u8>)) {
         let said = String::from_utf8_lossy(&body).into_owned();
-        let operations = self.document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values());
+        let operations =
+            self.document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values());
         let found = operations.into_iter().find(|one| one["operationId"] == operation).unwrap();
         let response = &found["responses"][status.to_string()];
         assert!(!response.is_null(), "the document names no {status} of {operation}: {said}");
@@ -87,7 +88,10 @@ fn every_answer_that_the_document_names_is_given_and_no_other() {
     empty["form"]["fields"] = json!([]);
     held.hold("submit", post(&authority, token, &empty, None));
     let signed = authority.signed(&authority.statement(b"x", None));
-    held.hold("submit", authority.ask(&authority.post(token, &signed, &["content-type: text/html", "content-length: 1"], b"x")));
+    held.hold(
+        "submit",
+        authority.ask(&authority.post(token, &signed, &["content-type: text/html", "content-length: 1"], b"x")),
+    );
 
     let often = Authority::with(Limits { requests: 1, ..Limits::default() });
     held.hold("list", get(&often, "/v1/reports", &often.token));

@@ -105,7 +105,9 @@ fn draft(work: &Work, args: &Args) -> Result<(Attestation, Vec<u8>), CommandErro
     }
     let (officer, role) = (args.officer.clone().unwrap_or_default(), args.role.clone().unwrap_or_default());
     if officer.trim().is_empty() || role.trim().is_empty() {
-        return Err(CommandError::new("an attestation has a name and a role").hint("--officer \"J. Doe\" --role \"CIO\""));
+        return Err(
+            CommandError::new("an attestation has a name and a role").hint("--officer \"J. Doe\" --role \"CIO\"")
+        );
     }
     if report.organisation.trim().is_empty() {
         return Err(CommandError::new("the case names no organisation").hint("`organisation` of the scope names it"));
@@ -176,8 +178,10 @@ fn take(work: &Work, path: &Path) -> Result<Attested, CommandError> {
     let signature = text(Path::new(&beside), "the signature")?;
     let attestation = Attestation::parse(&statement)
         .map_err(|err| CommandError::because(format!("{} is no statement", path.display()), err))?;
-    let key = Attestation::signer(&statement, &signature)
-        .map_err(|err| CommandError::because("the statement is not signed", err))?;
+    let key = Attestation::signer(&statement, &signature).map_err(|err| {
+        CommandError::because("the statement is not signed", err)
+            .hint(format!("sign the file as it was written: ssh-keygen -Y sign -n {ATTESTATION} -f KEY FILE"))
+    })?;
     let report = json(&work.report(attestation.as_of))?;
     if sha256(&report) != attestation.report_sha256 {
         return Err(CommandError::new("the case says something else than what was signed, or is another one")

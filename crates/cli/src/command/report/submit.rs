@@ -61,10 +61,8 @@ pub(super) fn run(ui: &mut Ui, all: &super::Args, args: &Args) -> Result<Exit, C
     }
     let key = Attestation::signer(&attestation.statement, &attestation.signature)
         .map_err(|err| CommandError::because("what was attested is not signed", err))?;
-    let page = ::report::html::render(&work.report(attestation.as_of))
-        .map_err(|err| CommandError::because("the page cannot be made", err))?;
-    let handover =
-        Handover { attestation: &attestation, key: &key.to_string(), report: &report, page: &page };
+    let page = page(&work, &attestation, &report)?;
+    let handover = Handover { attestation: &attestation, key: &key.to_string(), report: &report, page: &page };
     let (way, to) = match args.to.ends_with(".eml") {
         true => (SubmissionWay::Mail, mail(&work, args, &handover)?),
         false => (SubmissionWay::Folder, folder(Path::new(&args.to), &handover)?),
@@ -75,6 +73,17 @@ pub(super) fn run(ui: &mut Ui, all: &super::Args, args: &Args) -> Result<Exit, C
     ui.status(format_args!("Wrote {}. {what}; nobody has taken it yet.", args.to));
     ui.status(format_args!("\nhint: `portcullis report receipt --add FILE` takes the receipt into the case"));
     Ok(Exit::Done)
+}
+
+/// The page of the attested report: what was recorded since, about handing it in, is not on it.
+fn page(work: &Work, attestation: &record::Attestation, report: &[u8]) -> Result<String, CommandError> {
+    let failed = |err| CommandError::because("the attested report cannot be read", err);
+    let attested: serde_json::Value = serde_json::from_slice(report).map_err(failed)?;
+    let mut shown = work.report(attestation.as_of);
+    shown.records = attested["records"].as_i64().unwrap_or_default();
+    shown.head = attested["head"].as_str().unwrap_or_default().to_owned();
+    shown.tool = attested["tool"].as_str().unwrap_or_default().to_owned();
+    ::report::html::render(&shown).map_err(|err| CommandError::because("the page cannot be made", err))
 }
 
 fn submission(attestation: &record::Attestation, way: SubmissionWay, to: &str) -> Submission {
@@ -89,9 +98,9 @@ fn mail(work: &Work, args: &Args, handover: &Handover<'_>) -> Result<String, Com
         CommandError::new("nobody says from whom the e-mail comes").hint("--from ADDRESS, or the answer poc-email")
     })?;
     let to = args.recipient.clone().unwrap_or(report.form.submit_to);
-    let bytes = handover
-        .mail(&from, &to)
-        .map_err(|err| CommandError::because("there is no e-mail", err).hint("--from and --recipient name addresses"))?;
+    let bytes = handover.mail(&from, &to).map_err(|err| {
+        CommandError::because("there is no e-mail", err).hint("--from and --recipient name addresses")
+    })?;
     super::super::write_file(Path::new(&args.to), &bytes)?;
     Ok(to)
 }
@@ -116,8 +125,7 @@ fn server(
 ) -> Result<Exit, CommandError> {
     let key = args.desk.key()?;
     let client = args.desk.ask(&args.to)?;
-    let signed =
-        Signed { statement: attestation.statement.clone(), signature: attestation.signature.clone() };
+    let signed = Signed { statement: attestation.statement.clone(), signature: attestation.signature.clone() };
     let taken = client.submit(report, &signed).map_err(|err| refused(ui, err))?;
     let receipt = verified(&taken.receipt, &key)?;
     if receipt.report_sha256 != attestation.report_sha256 || receipt.directive != attestation.directive {
@@ -136,6 +144,9 @@ fn refused(ui: &mut Ui, err: ClientError) -> CommandError {
         let hint = match &err {
             ClientError::Reach(_) => {
                 "whether it was taken is not known: hand it in again, the same report is never taken twice"
+            }
+            ClientError::Trust(_) => {
+                "nothing was sent. Name the certificates by which the server is trusted: `--ca FILE`"
             }
             ClientError::Roots => "name the certificates by which the server is trusted: `--ca FILE`",
             _ => "ask the authority for the address of its server",
@@ -179,7 +190,8 @@ pub(super) fn done(work: &Work, receipt: &Receipt) -> Option<Body> {
     let action = named.into_iter().find(|action| work.state.log.done(action).is_empty())?;
     let officer = Attestation::parse(&work.state.filings.attested(work.pack.id())?.2.statement).ok()?.officer;
     let late = if receipt.late { ", late" } else { "" };
-    let why = format!("version {} was received by {} at {}{late}", receipt.version, receipt.authority, receipt.received);
+    let why =
+        format!("version {} was received by {} at {}{late}", receipt.version, receipt.authority, receipt.received);
     let step = short_digest(&[b"submitted", action.as_bytes(), receipt.statement.as_bytes()]);
     Some(Body::Step(Step { step, action, outcome: Outcome::Done, why, by: Some(officer), inputs: Vec::new() }))
 }
