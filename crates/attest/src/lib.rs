@@ -1,8 +1,8 @@
 //! Attest: who answers for a report, and who took it?
 //!
-//! Two statements of a few lines that a person can read before signing: an officer's [`Attestation`] of a report by its
-//! digest, and an authority's [`Receipt`] for it. Both are signed in one form, that of OpenSSH (SSHSIG), so that keys on
-//! tokens work and anybody can verify them without this program: `ssh-keygen -Y verify`.
+//! Two statements of a few lines that a person can read before signing: an officer's [`Attestation`] of a report by
+//! its digest, and an authority's [`Receipt`] for it. Both are signed in one form, that of OpenSSH (SSHSIG), so that
+//! keys on tokens work and anybody can verify them without this program: `ssh-keygen -Y verify`.
 //! A statement that does not read back as it was written is refused: nothing can be hidden in it.
 //! Never reads a file, a socket or a clock. Source: OpenSSH, PROTOCOL.sshsig.
 

@@ -1,11 +1,10 @@
 //! Deadline: when is an action due?
 //!
-//! Directives set times in four ways: at a moment in a named zone ("by 5 pm Eastern Daylight Time
-//! on Friday"), within a span of an event ("within 48 hours of release"), again and again ("every
-//! 24 hours"), and only under a condition ("immediately", once a verdict is reached). Zones are
-//! IANA names: the abbreviations in the texts are wrong too often to compute with. Business days are counted by a calendar.
-//! Never reads a clock.
-//! Source: texts of ED 21-01 to 21-04; facts on directives, section 1.6.
+//! Directives set times in four ways: at a moment in a named zone ("by 5 pm Eastern Daylight Time on Friday"), within a
+//! span of an event ("within 48 hours of release"), again and again ("every 24 hours"), and only under a condition
+//! ("immediately", once a verdict is reached). Zones are IANA names: the abbreviations in the texts are wrong too often
+//! to compute with. Business days are counted by a calendar. Never reads a clock. Source: texts of ED 21-01 to 21-04;
+//! facts on directives, section 1.6.
 
 mod calendar;
 mod slip;
@@ -330,7 +329,8 @@ mod tests {
 
     #[test]
     fn ten_business_days_leave_out_weekends_and_a_holiday() {
-        // ED 20-02 of 14 January 2020: "within 10 business days (by 5:00pm EST, January 29, 2020)"; the 20th was a holiday.
+        // ED 20-02 of 14 January 2020: "within 10 business days (by 5:00pm EST, January 29, 2020)"; the 20th was a
+        // holiday.
         let due = r#"{ within = "10 business days", of = "issued", at = "17:00" }"#;
         check(due, "2020-01-14T18:00:00Z", &[], Some("2020-01-29T22:00:00Z"));
         // Without a time of day, the one of the event.

@@ -1,7 +1,8 @@
 //! Example: what must a pack say of versions, times and instances whose answer is known?
 //!
-//! `examples.toml` of a pack. Whoever changes a pack sees what else changed; a pack for a new directive brings its own
-//! examples, and needs no test in Rust. Versions and times are judged here; instances are checked by whoever has a room.
+//! `examples.toml` of a pack. Whoever changes a pack sees what else changed; a pack for a new directive brings its
+//! own examples, and needs no test in Rust. Versions and times are judged here; instances are checked by whoever has a
+//! room.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -68,6 +69,8 @@ pub struct InstanceExample {
     pub name: String,
     /// A list of what the vendor shipped, by its path in the pack.
     pub manifest: Option<String>,
+    /// What its version means.
+    pub status: Option<Status>,
     /// The verdict.
     pub verdict: Verdict,
     /// What must be found: a code, or a code and a path.
@@ -132,9 +135,12 @@ fn deadline(pack: &Pack, example: &DeadlineExample) -> Option<Unmet> {
 
 impl InstanceExample {
     /// Holds what a check found against the example.
-    pub fn judge(&self, conclusion: &Conclusion, findings: &[Finding]) -> Vec<Unmet> {
+    pub fn judge(&self, status: Status, conclusion: &Conclusion, findings: &[Finding]) -> Vec<Unmet> {
         let mut unmet = Vec::new();
         let mut say = |why: String| unmet.push(Unmet::new(format!("instance {}", self.name), why));
+        if let Some(expected) = self.status.filter(|expected| *expected != status) {
+            say(format!("expected the version to be {expected:?}, and the pack says {status:?}").to_lowercase());
+        }
         if conclusion.verdict != self.verdict {
             let why = conclusion.reasons.join("; ");
             say(format!("expected {}, and the check says {}: {why}", self.verdict, conclusion.verdict));

@@ -4,19 +4,23 @@
 //! be replayed from the records of a case.
 
 pub mod action;
+pub mod advisory;
 pub mod answers;
 pub mod deadline;
 pub mod difference;
+pub mod draft;
 pub mod example;
 mod filing;
 pub mod form;
 pub mod hunting;
 mod instance;
 pub mod judge;
+pub mod kev;
 mod ledger;
 pub mod pack;
 pub mod pattern;
 pub mod plan;
+pub mod playbook;
 pub mod probe;
 pub mod problem;
 pub mod product;

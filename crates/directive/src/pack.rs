@@ -5,6 +5,8 @@
 //! caret, and nowhere below. Signatures are `feed`'s question.
 //! Layout: design section 3.
 
+mod questions;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -13,15 +15,14 @@ use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use crate::action::{Action, Directive, Does, Each};
-use crate::deadline::{Calendar, Holidays};
+use crate::deadline::{Calendar, Holidays, Moments};
 use crate::example::Examples;
-use crate::form::{Demand, Field, Form, Origin};
+use crate::form::Form;
 use crate::hunting::Hunting;
 use crate::probe::{self, Neighbours, Probes};
 use crate::problem::{Problem, Problems};
 use crate::product::Product;
 use crate::record::{PackRef, hex};
-use crate::workbook;
 
 /// The files of a pack by their path in it, `/` between folders.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -153,6 +154,18 @@ impl Pack {
     /// How its days are counted.
     pub fn calendar(&self) -> Calendar<'_> {
         Calendar { zone: &self.zone, holidays: &self.holidays }
+    }
+
+    /// The actions that handing in the form does, each with the time at which it is due, as far as one is set that does
+    /// not depend on a case.
+    pub fn filing(&self, now: Timestamp) -> Vec<(&Action, Option<Timestamp>)> {
+        let release = self.product.fixing_release(now).map(|release| release.released);
+        let due = |action: &Action| {
+            let moments = Moments { issued: Some(self.issued_with(action)), release, ..Moments::default() };
+            action.due.next(&moments, self.calendar(), &[])
+        };
+        let actions = self.form.actions.iter().filter_map(|id| self.action(id.get_ref()));
+        actions.map(|action| (action, due(action))).collect()
     }
 
     /// The action of that id.
@@ -422,87 +435,8 @@ impl References<'_> {
         }
     }
 
-    fn form(&mut self, directive: &Directive, form: &Form) {
-        let mut ids = BTreeSet::new();
-        for (field, each) in fields(form) {
-            if !ids.insert(field.id.get_ref().as_str()) {
-                self.at(
-                    "report.toml",
-                    field.id.span(),
-                    format!("two questions are called {:?}", field.id.get_ref()),
-                    "an id must be unique in the form",
-                );
-            }
-            self.field(directive, field, each);
-        }
-        for action in &form.actions {
-            if !directive.actions.iter().any(|known| known.id.get_ref() == action.get_ref()) {
-                let message = format!("the directive has no action {:?}", action.get_ref());
-                self.at("report.toml", action.span(), message, "name the action that handing in the form does");
-            }
-        }
-        for rule in &form.rules {
-            let named = rule.when.iter().map(|answer| &answer.field).chain(match &rule.demands {
-                Demand::Filled(field) => Some(field),
-                Demand::Answered(answer) => Some(&answer.field),
-                Demand::Rows | Demand::NoRows => None,
-            });
-            for field in named {
-                if !ids.contains(field.get_ref().as_str()) {
-                    self.at(
-                        "report.toml",
-                        field.span(),
-                        format!(
-                            "rule {:?} names the question {:?}, which the form does not have",
-                            rule.id,
-                            field.get_ref()
-                        ),
-                        "use the id of a field or column",
-                    );
-                }
-            }
-        }
-        for (span, message, hint) in workbook::mistakes(form) {
-            self.at("report.toml", span, message, hint);
-        }
-    }
-
-    fn field(&mut self, directive: &Directive, field: &Field, each: Each) {
-        let answers = field.map.values().filter(|_| !field.choices.is_empty());
-        for answer in answers.filter(|answer| !field.choices.contains(answer)) {
-            self.at(
-                "report.toml",
-                field.id.span(),
-                format!("{answer:?} is not one of the choices"),
-                "map to a choice, letter by letter",
-            );
-        }
-        for origin in &field.from {
-            let (known, what) = match origin {
-                Origin::Mark(mark) => (
-                    directive.marks.iter().any(|known| known.id == *mark && known.each == each),
-                    format!("mark {mark:?}"),
-                ),
-                Origin::Action(id) | Origin::Why(id) => {
-                    (directive.actions.iter().any(|action| action.id.get_ref() == id), format!("action {id:?}"))
-                }
-                _ => continue,
-            };
-            if !known {
-                let message = format!("the answer comes from the {what}, which directive.toml does not have for it");
-                self.at("report.toml", field.id.span(), message, "add it there, or ask a person");
-            }
-        }
-    }
-
     fn at(&mut self, name: &str, span: std::ops::Range<usize>, message: String, hint: &str) {
         let text = self.files.get(name).map(|bytes| String::from_utf8_lossy(bytes)).unwrap_or_default();
         self.problems.push(Problem::at(&format!("{}/{name}", self.place), &text, span, message).hint(hint));
     }
-}
-
-/// All questions of a form with whom they are about.
-fn fields(form: &Form) -> impl Iterator<Item = (&Field, Each)> {
-    let once = form.fields.iter().map(|field| (field, Each::Organisation));
-    once.chain(form.columns.iter().map(|field| (field, Each::Instance)))
 }

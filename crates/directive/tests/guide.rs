@@ -22,7 +22,7 @@ fn the_example_pack_of_the_guide_can_be_worked_from() {
     let guide = guide("docs/packs.md");
     let mut files = Files::new();
     let of_fingerprints = ["fingerprints/probes.toml", "fingerprints/neighbours.toml"];
-    for name in ["directive.toml", "product.toml", "report.toml"].into_iter().chain(of_fingerprints) {
+    for name in ["directive.toml", "product.toml", "report.toml", "examples.toml"].into_iter().chain(of_fingerprints) {
         files.insert(name.to_owned(), example(&guide, &format!("\n## {name}\n")).into_bytes());
     }
     let of_hunting = self::guide("docs/hunting.md");
@@ -39,6 +39,7 @@ fn the_example_pack_of_the_guide_can_be_worked_from() {
     files.insert("SOURCES.md".to_owned(), Vec::new());
     let pack = Pack::parse("guide", &files).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!((pack.directive.actions.len(), pack.probes.neighbours.len()), (3, 1));
+    assert_eq!(directive::example::judge(&pack), [], "the examples of the guide do not hold");
     let hunting = &pack.hunting;
     assert_eq!((hunting.yara.len(), hunting.sigma.len(), hunting.indicators.len()), (1, 1, 1));
     assert_eq!((hunting.tamper.files.len(), hunting.tamper.misplaced.len()), (1, 1));

@@ -16,7 +16,7 @@ use rustix::fs::{Mode, OFlags};
 pub struct Limits {
     /// Files in all: stops a folder that was named by mistake, a home folder for example.
     pub files: usize,
-    /// Folders below each other: stops a tree made to exhaust the stack.
+    /// Folders below each other: stops a tree made to exhaust the stack. Examples of instances are trees of files.
     pub depth: usize,
     /// Bytes in all: stops a pack made to exhaust memory. Manifests are the largest part, about
     /// two megabytes for 20,000 files.
@@ -25,7 +25,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { files: 2_000, depth: 8, bytes: 256 << 20 }
+        Self { files: 2_000, depth: 24, bytes: 256 << 20 }
     }
 }
 

@@ -19,7 +19,7 @@ use report::Report;
 use report::view::{DutyView, GapView, View, view};
 
 use crate::fonts::Fonts;
-use crate::paper::{Paper, Shape};
+use crate::paper::{Paper, Poured, Shape};
 use crate::style::{
     ACCENT, BAD, BAD_PAPER, BODY, CALM, CODE, INK, SIDE, SMALL, SOFT, Span, WARN, ink_of, paper_of, span,
 };
@@ -133,6 +133,7 @@ impl Setting<'_> {
         self.ledger();
         self.form();
         self.origin();
+        self.inventory();
     }
 
     /// A heading, with room for something below it.
@@ -161,13 +162,11 @@ impl Setting<'_> {
         self.paper.tree.open(Tag::L(ListNumbering::Disc));
         for item in items {
             self.paper.tree.open(Tag::LI);
-            self.paper.need(14.0);
             let dot = self.paper.fonts.block(&[span("•", BODY.ink(SOFT))], 12.0);
-            let label = self.paper.tree.add(Tag::Lbl);
-            let leaf = self.paper.tree.leaf(label);
-            let at = (SIDE + 2.0, self.paper.y);
-            self.paper.put(dot, at, Some(leaf));
-            self.paper.text(Tag::LBody, &item, 13.0);
+            let body = self.paper.fonts.block(&item, self.paper.width() - 13.0);
+            let dot = Poured::new(dot, SIDE + 2.0, self.paper.tree.add(Tag::Lbl));
+            let body = Poured::new(body, SIDE + 13.0, self.paper.tree.add(Tag::LBody));
+            self.paper.pour(vec![dot, body], |_| {});
             self.paper.y += 2.0;
             self.paper.tree.close();
         }
@@ -233,13 +232,13 @@ impl Setting<'_> {
         let open: Vec<_> = self.view.open.iter().map(open_duty).collect();
         if !open.is_empty() {
             let columns =
-                [("Action", 0.8), ("What", 3.4), ("Whose", 1.3), ("Due", 2.0), ("Waits for", 1.0)].map(column);
+                [("Action", 1.25), ("What", 3.4), ("Whose", 1.1), ("Due", 2.0), ("Waits for", 0.9)].map(column);
             rows(&mut self.paper, &columns, open);
         }
         let later: Vec<_> = self.view.later.iter().map(later_duty).collect();
         if !later.is_empty() {
             self.heading(3, "Then, each after what it names");
-            let columns = [("Action", 0.8), ("What", 3.4), ("Whose", 1.3), ("After", 1.4), ("Due", 1.6)].map(column);
+            let columns = [("Action", 1.25), ("What", 3.4), ("Whose", 1.1), ("After", 1.4), ("Due", 1.6)].map(column);
             rows(&mut self.paper, &columns, later);
         }
         let done: Vec<_> = self.view.done.iter().map(done_duty).collect();
@@ -313,12 +312,12 @@ fn open_duty(duty: &DutyView<'_>) -> Vec<Vec<Span>> {
         ]
     };
     let what = vec![span(duty.title, BODY.bold()), span(format!("  {}", duty.why), SMALL)];
-    vec![vec![span(duty.id, CODE.bold())], what, whose(duty), due, plain(duty.waits_for)]
+    vec![vec![span(duty.id, BODY.bold())], what, whose(duty), due, plain(duty.waits_for)]
 }
 
 fn later_duty(duty: &DutyView<'_>) -> Vec<Vec<Span>> {
-    let id = vec![span(duty.id, CODE.bold())];
-    vec![id, plain(duty.title), whose(duty), vec![span(&duty.after, CODE)], plain(&duty.due)]
+    let id = vec![span(duty.id, BODY.bold())];
+    vec![id, plain(duty.title), whose(duty), plain(&duty.after), plain(&duty.due)]
 }
 
 fn done_duty(duty: &DutyView<'_>) -> Vec<Span> {

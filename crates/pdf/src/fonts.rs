@@ -1,11 +1,12 @@
 //! Fonts: how wide is a text, where do its lines break, and which letters has nobody?
 //!
-//! Shaping, bidirectional order, fallback between fonts and line breaks are the library's. The fonts are part of the program:
-//! the same report gives the same bytes on every machine.
+//! Shaping, bidirectional order, fallback between fonts and line breaks are the library's. The fonts are part of the
+//! program: the same report gives the same bytes on every machine.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use krilla::text::Font;
@@ -25,9 +26,17 @@ pub(crate) struct Fonts {
     /// What those letters were found to be, beyond ASCII.
     known: HashMap<char, bool>,
     ready: HashMap<u64, Font>,
+    /// Short texts that come again and again: heads of tables, "not known".
+    set: HashMap<Key, Rc<Block>>,
     body: Vec<FontFamilyName<'static>>,
     mono: Vec<FontFamilyName<'static>>,
 }
+
+/// How long a text can be that is kept, in bytes, and how many are.
+const KEPT: (usize, usize) = (48, 4096);
+
+/// What a text looks like: its pieces, and the bits of its width.
+type Key = (Vec<(String, u32, bool, bool, Ink)>, u32);
 
 /// A text with its lines.
 pub(crate) struct Block {
@@ -62,6 +71,7 @@ impl Fonts {
             maps: Vec::new(),
             known: HashMap::new(),
             ready: HashMap::new(),
+            set: HashMap::new(),
             body: Vec::new(),
             mono: Vec::new(),
         };
@@ -134,7 +144,27 @@ impl Fonts {
     }
 
     /// Breaks a text into lines.
-    pub(crate) fn block(&mut self, spans: &[Span], width: f32) -> Block {
+    pub(crate) fn block(&mut self, spans: &[Span], width: f32) -> Rc<Block> {
+        if spans.iter().map(|span| span.text.len()).sum::<usize>() > KEPT.0 {
+            return Rc::new(self.broken(spans, width));
+        }
+        let piece = |span: &Span| {
+            let Style { size, bold, mono, ink } = span.style;
+            (span.text.clone(), size.to_bits(), bold, mono, ink)
+        };
+        let key = (spans.iter().map(piece).collect(), width.to_bits());
+        if let Some(set) = self.set.get(&key) {
+            return Rc::clone(set);
+        }
+        let block = Rc::new(self.broken(spans, width));
+        if self.set.len() >= KEPT.1 {
+            self.set.clear();
+        }
+        self.set.insert(key, Rc::clone(&block));
+        block
+    }
+
+    fn broken(&mut self, spans: &[Span], width: f32) -> Block {
         let mut text = String::new();
         let mut ranges = Vec::with_capacity(spans.len());
         for span in spans {
@@ -145,6 +175,9 @@ impl Fonts {
         let (body, mono) = (self.body.clone(), self.mono.clone());
         let family = |style: Style| FontFamily::List(Cow::Borrowed(if style.mono { &mono[..] } else { &body[..] }));
         let mut builder = self.layouts.ranged_builder(&mut self.context, &text, 1.0, false);
+        // A line is as tall as its own letters, whatever the library's default size is.
+        let smallest = spans.iter().map(|span| span.style.size).fold(f32::MAX, f32::min);
+        builder.push_default(StyleProperty::FontSize(if spans.is_empty() { 1.0 } else { smallest }));
         builder.push_default(StyleProperty::LineHeight(LineHeight::FontSizeRelative(1.34)));
         // A path or a digest has no spaces; it breaks where it must.
         builder.push_default(StyleProperty::OverflowWrap(OverflowWrap::Anywhere));

@@ -1,10 +1,10 @@
 //! What does the report look like on paper?
 //!
-//! [`render`] sets a report on pages: the same words in the same order as the page in HTML, with tables that repeat their
-//! head on each sheet, the timeline as a picture, and tags for screen readers (PDF/UA-1, and PDF/A-2a for the archive).
-//! The same report and fonts give the same bytes. A crate of its own, since nothing else needs fonts and a writer of PDF.
-//! Laid out by hand from library parts: whole typesetters take ten times as long to build and to run on a long inventory.
-//! Source: ISO 14289-1 (PDF/UA-1), ISO 19005-2 (PDF/A-2).
+//! [`render`] sets a report on pages: the same words in the same order as the page in HTML, with tables that repeat
+//! their head on each sheet, the timeline as a picture, and tags for screen readers (PDF/UA-1, and PDF/A-2a for the
+//! archive). The same report and fonts give the same bytes. A crate of its own, since nothing else needs fonts and a
+//! writer of PDF. Laid out by hand from library parts: whole typesetters take ten times as long to build and to run on
+//! a long inventory. Source: ISO 14289-1 (PDF/UA-1), ISO 19005-2 (PDF/A-2).
 
 mod document;
 mod fonts;
@@ -19,8 +19,8 @@ use report::Report;
 /// Settings of a rendering.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Further fonts (TrueType or OpenType), for scripts that the built-in ones lack. The built-in ones know Latin, Greek,
-    /// Cyrillic, Armenian, Georgian, Hebrew and Arabic.
+    /// Further fonts (TrueType or OpenType), for scripts that the built-in ones lack. The built-in ones know Latin,
+    /// Greek, Cyrillic, Armenian, Georgian, Hebrew and Arabic.
     pub fonts: Vec<Vec<u8>>,
 }
 

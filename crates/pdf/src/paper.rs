@@ -70,8 +70,8 @@ pub(crate) struct Poured {
 }
 
 impl Poured {
-    pub(crate) fn new(block: Block, x: f32, knot: KnotId) -> Self {
-        Self { block: Rc::new(block), x, knot, next: 0 }
+    pub(crate) fn new(block: Rc<Block>, x: f32, knot: KnotId) -> Self {
+        Self { block, x, knot, next: 0 }
     }
 
     fn is_empty(&self) -> bool {
@@ -140,9 +140,9 @@ impl Paper {
     }
 
     /// Puts a text that fits on the page, without moving on. Without a leaf it means nothing to a reader.
-    pub(crate) fn put(&mut self, block: Block, at: (f32, f32), leaf: Option<LeafId>) {
+    pub(crate) fn put(&mut self, block: Rc<Block>, at: (f32, f32), leaf: Option<LeafId>) {
         let lines = 0..block.lines.len();
-        self.standing.push(Standing::Text { block: Rc::new(block), lines, at, leaf });
+        self.standing.push(Standing::Text { block, lines, at, leaf });
     }
 
     /// A thin line across the page.
@@ -275,8 +275,8 @@ fn draw_text(surface: &mut Surface<'_>, fonts: &mut Fonts, block: &Block, lines:
     }
 }
 
-/// Draws what stands in one style. The writer wants to know of each glyph which letters it stands for, so that text can be
-/// searched and read aloud.
+/// Draws what stands in one style. The writer wants to know of each glyph which letters it stands for, so that text can
+/// be searched and read aloud.
 fn draw_run(
     surface: &mut Surface<'_>,
     fonts: &mut Fonts,

@@ -1,6 +1,7 @@
 //! Picture: how do logs, files and findings lie in time?
 //!
-//! The chart of the page, drawn with the same places. What it says stands beside it in words, for whoever cannot see it.
+//! The chart of the page, drawn with the same places. What it says stands beside it in words, for whoever cannot see
+//! it.
 
 use krilla::tagging::Tag;
 use report::view::{Chart, Lane};

@@ -1,7 +1,7 @@
 //! Table: how do rows stand under their heads, over as many pages as they take?
 //!
-//! The head is repeated on each page for the eye; a screen reader meets it once (ISO 14289-1, 7.1: what paging repeats is an
-//! artifact). A row is not torn unless it is taller than half a page.
+//! The head is repeated on each page for the eye; a screen reader meets it once (ISO 14289-1, 7.1: what paging repeats
+//! is an artifact). A row is not torn unless it is taller than half a page.
 
 use krilla::tagging::{TableHeaderScope, Tag};
 

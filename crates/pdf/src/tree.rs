@@ -1,7 +1,7 @@
 //! Tree: what does a screen reader read, in which order?
 //!
-//! Pages are drawn one by one, while a table or a list goes on over many of them: what is drawn gets a leaf at once, and the
-//! tree is put together at the end.
+//! Pages are drawn one by one, while a table or a list goes on over many of them: what is drawn gets a leaf at once,
+//! and the tree is put together at the end.
 
 use krilla::tagging::{Identifier, Node, TagGroup, TagKind, TagTree};
 

@@ -33,9 +33,9 @@ mod pattern;
 ///
 /// None in practice: every part of a report can be serialised.
 pub fn render(report: &Report, pack: &Pack) -> Result<String, serde_json::Error> {
-    let mut bundle = Bundle::new(report, pack)?;
+    let mut bundle = Bundle::new(report, pack);
     for instance in &report.instances {
-        bundle.instance(instance)?;
+        bundle.instance(instance);
     }
     bundle.finish()
 }
@@ -44,7 +44,15 @@ pub fn render(report: &Report, pack: &Pack) -> Result<String, serde_json::Error>
 struct Whole {
     r#type: &'static str,
     id: String,
-    objects: Vec<Value>,
+    objects: Vec<Entry>,
+}
+
+/// An object of ours, or an indicator as its author published it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entry {
+    Ours(Box<Object>),
+    Published(Value),
 }
 
 struct Bundle<'a> {
@@ -55,22 +63,22 @@ struct Bundle<'a> {
     identity: String,
     /// Of the form's caveat.
     markings: Vec<String>,
-    objects: Vec<Value>,
+    objects: Vec<Entry>,
     /// What is in `objects` already.
     known: BTreeSet<String>,
 }
 
 impl<'a> Bundle<'a> {
-    fn new(report: &'a Report, pack: &'a Pack) -> Result<Self, serde_json::Error> {
+    fn new(report: &'a Report, pack: &'a Pack) -> Self {
         let identity = own_id("identity", &[&report.organisation]);
         let patterns = Patterns::new(pack);
         let (objects, known) = (Vec::new(), BTreeSet::new());
         let mut bundle = Self { report, pack, patterns, identity, markings: Vec::new(), objects, known };
-        bundle.mark()?;
+        bundle.mark();
         let body = Body::Identity { name: shown(&report.organisation), identity_class: "organization" };
         let identity = bundle.identity.clone();
-        bundle.add(Object::new("identity", identity, bundle.opened(), bundle.opened(), body))?;
-        Ok(bundle)
+        bundle.add(Object::new("identity", identity, bundle.opened(), bundle.opened(), body));
+        bundle
     }
 
     /// When the case was opened: what is the same object in a later report was made then.
@@ -79,11 +87,11 @@ impl<'a> Bundle<'a> {
     }
 
     /// The markings of the form's caveat: its label, and its words where there is more than a label.
-    fn mark(&mut self) -> Result<(), serde_json::Error> {
+    fn mark(&mut self) {
         let caveat = &self.report.form.caveat;
         if let Some(tlp) = Tlp::of(caveat) {
             let (id, label) = tlp.in_stix();
-            self.put(&Object::tlp(id, label))?;
+            self.put(Object::tlp(id, label));
             self.markings.push(id.to_owned());
         }
         if !caveat.is_empty() {
@@ -92,32 +100,30 @@ impl<'a> Bundle<'a> {
             // A marking says how the others may be handled, and has no version of its own.
             let mut object = Object::new("marking-definition", id.clone(), self.opened(), self.opened(), body);
             object.modified = None;
-            self.put(&object)?;
+            self.put(object);
             self.markings.push(id);
         }
-        Ok(())
     }
 
     /// Adds an object of ours, with who made it and how it may be handled.
-    fn add(&mut self, mut object: Object) -> Result<String, serde_json::Error> {
+    fn add(&mut self, mut object: Object) -> String {
         let id = object.id.clone();
         object.created_by_ref = (object.id != self.identity && object.created.is_some()).then(|| self.identity.clone());
         object.object_marking_refs.clone_from(&self.markings);
         if self.report.exercise && object.created.is_some() {
             object.labels = vec!["exercise"];
         }
-        self.put(&object)?;
-        Ok(id)
+        self.put(object);
+        id
     }
 
-    fn put(&mut self, object: &Object) -> Result<(), serde_json::Error> {
+    fn put(&mut self, object: Object) {
         if self.known.insert(object.id.clone()) {
-            self.objects.push(serde_json::to_value(object)?);
+            self.objects.push(Entry::Ours(Box::new(object)));
         }
-        Ok(())
     }
 
-    fn instance(&mut self, of: &InstanceReport) -> Result<(), serde_json::Error> {
+    fn instance(&mut self, of: &InstanceReport) {
         let instance = &of.instance;
         let id = own_id("infrastructure", &[&self.report.organisation, &self.report.pack.id, &instance.name]);
         let mut description = format!("An instance of {}.", self.pack.product.name);
@@ -127,36 +133,34 @@ impl<'a> Bundle<'a> {
         let verdict = of.conclusion.as_ref().map(|conclusion| conclusion.verdict);
         description += &format!(" Latest check: {}.", words::verdict(verdict));
         let body = Body::Infrastructure { name: self.said(&instance.name), description };
-        let id = self.add(Object::new("infrastructure", id, self.opened(), self.report.at, body))?;
+        let id = self.add(Object::new("infrastructure", id, self.opened(), self.report.at, body));
         let mut seen = Observables::of(instance, self.pack);
         for object in seen.take() {
-            let part = self.add(object)?;
-            self.relate(&id, "consists-of", &part, self.opened())?;
+            let part = self.add(object);
+            self.relate(&id, "consists-of", &part, self.opened());
         }
         if instance.version.status == Status::Affected {
-            self.vulnerabilities(&id, of)?;
+            self.vulnerabilities(&id, of);
         }
         if let Some(conclusion) = &of.conclusion {
             let reasons: Vec<_> = conclusion.reasons.iter().map(|reason| shown(reason)).collect();
             let content = format!("{}. {}", words::verdict(verdict), reasons.join(" "));
-            self.note(content, vec![id.clone()], of.checked_at.unwrap_or(self.report.at))?;
+            self.note(content, vec![id.clone()], of.checked_at.unwrap_or(self.report.at));
         }
         for finding in &of.findings {
-            self.finding(&id, of, finding, &seen)?;
+            self.finding(&id, of, finding, &seen);
         }
-        Ok(())
     }
 
-    fn vulnerabilities(&mut self, infrastructure: &str, of: &InstanceReport) -> Result<(), serde_json::Error> {
+    fn vulnerabilities(&mut self, infrastructure: &str, of: &InstanceReport) {
         for cve in self.pack.product.vulnerabilities(of.instance.version.value.as_deref()) {
             let reference =
                 External { source_name: "cve".into(), external_id: Some(cve.to_owned()), description: None };
             let body = Body::Vulnerability { name: cve.to_owned(), external_references: vec![reference] };
             let id = own_id("vulnerability", &[&self.report.organisation, cve]);
-            let id = self.add(Object::new("vulnerability", id, self.opened(), self.opened(), body))?;
-            self.relate(infrastructure, "has", &id, self.opened())?;
+            let id = self.add(Object::new("vulnerability", id, self.opened(), self.opened(), body));
+            self.relate(infrastructure, "has", &id, self.opened());
         }
-        Ok(())
     }
 
     /// What was seen, on which instance, and what it is a sighting of.
@@ -166,7 +170,7 @@ impl<'a> Bundle<'a> {
         of: &InstanceReport,
         finding: &Finding,
         instance: &Observables,
-    ) -> Result<(), serde_json::Error> {
+    ) {
         let at = of.checked_at.unwrap_or(self.report.at);
         let path = finding.path.as_ref().map(ToString::to_string).unwrap_or_default();
         let place = finding.place.clone().unwrap_or_default();
@@ -175,7 +179,7 @@ impl<'a> Bundle<'a> {
         let named = [infrastructure, &moment(at), &finding.code, &path, &place, &rule, &digest];
         let mut refs = Vec::new();
         for object in Observables::of_finding(finding, instance) {
-            refs.push(self.add(object)?);
+            refs.push(self.add(object));
         }
         if refs.is_empty() {
             refs = instance.ids();
@@ -186,17 +190,17 @@ impl<'a> Bundle<'a> {
             number_observed: 1,
             object_refs: refs,
         };
-        let seen = self.add(Object::new("observed-data", own_id("observed-data", &named), at, at, body))?;
-        self.relate(infrastructure, "consists-of", &seen, at)?;
+        let seen = self.add(Object::new("observed-data", own_id("observed-data", &named), at, at, body));
+        self.relate(infrastructure, "consists-of", &seen, at);
         let indicator = match self.patterns.of(&rule, self.opened()) {
             Some(pattern::Found::Published(value)) => {
                 let id = value["id"].as_str().unwrap_or_default().to_owned();
                 if self.known.insert(id.clone()) {
-                    self.objects.push(value);
+                    self.objects.push(Entry::Published(value));
                 }
                 Some(id)
             }
-            Some(pattern::Found::Ours(object)) => Some(self.add(*object)?),
+            Some(pattern::Found::Ours(object)) => Some(self.add(*object)),
             None => None,
         };
         if let Some(indicator) = indicator {
@@ -208,23 +212,23 @@ impl<'a> Bundle<'a> {
                 observed_data_refs: vec![seen.clone()],
                 where_sighted_refs: vec![self.identity.clone()],
             };
-            self.add(Object::new("sighting", own_id("sighting", &named), at, at, body))?;
+            self.add(Object::new("sighting", own_id("sighting", &named), at, at, body));
         }
         let techniques =
             if finding.attack.is_empty() { String::new() } else { format!(" ATT&CK: {}.", finding.attack.join(", ")) };
         let content =
             format!("{} ({}): {}.{techniques}", finding.code, words::severity(finding.severity), shown(&finding.why));
-        self.note(content, vec![seen], at)
+        self.note(content, vec![seen], at);
     }
 
-    fn relate(&mut self, from: &str, how: &'static str, to: &str, at: Timestamp) -> Result<(), serde_json::Error> {
+    fn relate(&mut self, from: &str, how: &'static str, to: &str, at: Timestamp) {
         let body = Body::Relationship { relationship_type: how, source_ref: from.into(), target_ref: to.into() };
-        self.add(Object::new("relationship", own_id("relationship", &[from, how, to]), at, at, body)).map(drop)
+        self.add(Object::new("relationship", own_id("relationship", &[from, how, to]), at, at, body));
     }
 
-    fn note(&mut self, content: String, about: Vec<String>, at: Timestamp) -> Result<(), serde_json::Error> {
+    fn note(&mut self, content: String, about: Vec<String>, at: Timestamp) {
         let id = own_id("note", &[&about[0], &content, &moment(at)]);
-        self.add(Object::new("note", id, at, at, Body::Note { content, object_refs: about })).map(drop)
+        self.add(Object::new("note", id, at, at, Body::Note { content, object_refs: about }));
     }
 
     /// A name, with the word that nobody may overlook.
@@ -260,7 +264,7 @@ impl<'a> Bundle<'a> {
         };
         let named = [&report.organisation, &report.pack.id, &report.head, &moment(report.at)];
         let id = own_id("report", &named.map(String::as_str));
-        self.add(Object::new("report", id, report.at, report.at, body))?;
+        self.add(Object::new("report", id, report.at, report.at, body));
         let id = own_id("bundle", &named.map(String::as_str));
         let whole = Whole { r#type: "bundle", id, objects: self.objects };
         serde_json::to_string_pretty(&whole).map(|text| text + "\n")

@@ -1,7 +1,7 @@
 //! View: what does a reader see of a report, in which order and words?
 //!
-//! The same for the page and for paper: texts that are ready to be set, in the order in which a reader asks. What comes from
-//! an instance has its control characters made visible; escaping for a form of markup is that form's own work.
+//! The same for the page and for paper: texts that are ready to be set, in the order in which a reader asks. What comes
+//! from an instance has its control characters made visible; escaping for a form of markup is that form's own work.
 
 mod traces;
 

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use attest::{ATTESTATION, Attestation, PublicKey, Refused, sha256, verify};
 use axum::http::StatusCode;
 use directive::answers::{self, Given, GivenRow, Judgement};
-use directive::deadline::Moments;
 use directive::pack::Pack;
 use jiff::Timestamp;
 
@@ -92,14 +91,7 @@ impl Door {
     /// and for whoever is behind all of them, the last.
     pub(crate) fn due(&self, directive: &str, last: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
         let pack = self.packs.get(directive)?;
-        let actions = pack.form.actions.iter().filter_map(|id| pack.action(id.get_ref()));
-        let mut due: Vec<_> = actions
-            .filter_map(|action| {
-                let release = pack.product.fixing_release(now).map(|release| release.released);
-                let moments = Moments { issued: Some(pack.issued_with(action)), release, ..Moments::default() };
-                action.due.next(&moments, pack.calendar(), &[])
-            })
-            .collect();
+        let mut due: Vec<_> = pack.filing(now).into_iter().filter_map(|(_, due)| due).collect();
         due.sort();
         let next = due.iter().find(|due| last.is_none_or(|last| **due > last));
         next.or(due.last()).copied()

@@ -3,9 +3,10 @@
 //! A repository that can be made to lie in any way, signed with real keys, and the client over it. Names follow
 //! specification 1.5.2, "Goals to protect against specific attacks".
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 use directive::record::hex;
 use jiff::{SignedDuration, Timestamp};
@@ -29,16 +30,16 @@ struct Repository {
     keys: BTreeMap<&'static str, SecretKey>,
     /// What each role says now.
     roles: BTreeMap<&'static str, Value>,
-    files: RefCell<BTreeMap<String, Vec<u8>>>,
-    asked: RefCell<Vec<String>>,
+    files: Mutex<BTreeMap<String, Vec<u8>>>,
+    asked: Mutex<Vec<String>>,
     /// Whether digests and lengths of metadata are listed.
     is_strict: bool,
 }
 
 impl Source for Repository {
     fn fetch(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Error> {
-        self.asked.borrow_mut().push(path.to_owned());
-        let found = self.files.borrow().get(path).cloned();
+        self.asked.lock().unwrap().push(path.to_owned());
+        let found = self.files.lock().unwrap().get(path).cloned();
         match found {
             Some(bytes) if bytes.len() as u64 > limit => Err(Refused::TooLong { what: path.to_owned(), limit }.into()),
             found => Ok(found),
@@ -90,8 +91,8 @@ impl Repository {
             root_keys: vec![key()],
             keys,
             roles,
-            files: RefCell::default(),
-            asked: RefCell::default(),
+            files: Mutex::default(),
+            asked: Mutex::default(),
             is_strict: true,
         };
         repository.sign_root(&[]);
@@ -108,7 +109,7 @@ impl Repository {
     }
 
     fn put(&self, name: String, bytes: Vec<u8>) {
-        self.files.borrow_mut().insert(name, bytes);
+        self.files.lock().unwrap().insert(name, bytes);
     }
 
     /// Signs the root as it is, with its own keys and `others`.
@@ -165,13 +166,23 @@ impl Repository {
 /// A client that trusts the first root of a repository.
 fn begin(repository: &Repository) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let root = repository.files.borrow()["1.root.json"].clone();
+    let root = repository.files.lock().unwrap()["1.root.json"].clone();
     init(dir.path(), &root, now()).unwrap();
     dir
 }
 
+/// Refreshes one question after the other, and a copy of the client with two questions at once: both must end alike.
 fn at(repository: &Repository, dir: &Path, now: Timestamp) -> Result<(), Error> {
-    Client::refresh(repository, dir, now, Limits::default()).map(drop)
+    let copy = tempfile::tempdir().unwrap();
+    for entry in dir.read_dir().unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    let asked = repository.asked.lock().unwrap().len();
+    let at_once = Client::refresh_at_once(repository, copy.path(), now, Limits::default()).map(drop);
+    repository.asked.lock().unwrap().truncate(asked);
+    let done = Client::refresh(repository, dir, now, Limits::default()).map(drop);
+    assert_eq!(format!("{at_once:?}"), format!("{done:?}"));
+    done
 }
 
 fn refresh(repository: &Repository, dir: &Path) -> Result<(), Error> {
@@ -197,10 +208,45 @@ fn a_state_without_news_is_told_by_two_questions() {
     let repository = Repository::new();
     let dir = begin(&repository);
     refresh(&repository, dir.path()).unwrap();
-    let asked = std::mem::take(&mut *repository.asked.borrow_mut());
+    let asked = std::mem::take(&mut *repository.asked.lock().unwrap());
     assert_eq!(asked, ["2.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json"]);
     refresh(&repository, dir.path()).unwrap();
-    assert_eq!(*repository.asked.borrow(), ["2.root.json", "timestamp.json"]);
+    assert_eq!(*repository.asked.lock().unwrap(), ["2.root.json", "timestamp.json"]);
+}
+
+/// A repository that answers the next root and the timestamp only when both were asked for.
+struct Together<'r> {
+    repository: &'r Repository,
+    waiting: Mutex<usize>,
+    came: Condvar,
+}
+
+impl Source for Together<'_> {
+    fn fetch(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+        let mut waiting = self.waiting.lock().unwrap();
+        *waiting += 1;
+        self.came.notify_all();
+        while *waiting < 2 {
+            let (guard, late) = self.came.wait_timeout(waiting, Duration::from_secs(60)).unwrap();
+            assert!(!late.timed_out(), "{path} was asked for alone");
+            waiting = guard;
+        }
+        drop(waiting);
+        self.repository.fetch(path, limit)
+    }
+}
+
+#[test]
+fn a_state_without_news_is_one_round_trip() {
+    let repository = Repository::new();
+    let dir = begin(&repository);
+    refresh(&repository, dir.path()).unwrap();
+    repository.asked.lock().unwrap().clear();
+    let together = Together { repository: &repository, waiting: Mutex::new(0), came: Condvar::new() };
+    Client::refresh_at_once(&together, dir.path(), now(), Limits::default()).unwrap();
+    let mut asked = repository.asked.lock().unwrap().clone();
+    asked.sort();
+    assert_eq!(asked, ["2.root.json", "timestamp.json"]);
 }
 
 #[test]
@@ -318,7 +364,7 @@ fn a_mix_of_two_states_is_refused() {
         for name in ["snapshot", "targets"] {
             let mut repository = Repository::new();
             repository.is_strict = is_strict;
-            let old = repository.files.borrow()[&format!("1.{name}.json")].clone();
+            let old = repository.files.lock().unwrap()[&format!("1.{name}.json")].clone();
             let dir = begin(&repository);
             repository.bump();
             repository.put(format!("2.{name}.json"), old);
@@ -464,7 +510,7 @@ proptest::proptest! {
         let repository = Repository::new();
         let file = ["timestamp.json", "1.snapshot.json", "1.targets.json"][name];
         let signed = |bytes: &[u8]| Some(serde_json::from_slice::<Value>(bytes).ok()?["signed"].take());
-        let mut bytes = repository.files.borrow()[file].clone();
+        let mut bytes = repository.files.lock().unwrap()[file].clone();
         let before = signed(&bytes);
         let at = at % bytes.len();
         bytes[at] = byte;

@@ -17,7 +17,7 @@ use x509_parser::pem::Pem;
 use crate::error::{Error, Refused};
 
 /// A repository, or one of its two halves: metadata, targets.
-pub trait Source {
+pub trait Source: Sync {
     /// The bytes of a file; `None` if it is not there. `path` has pieces that are encoded already, with slashes
     /// between.
     ///

@@ -2,6 +2,7 @@
 
 mod diff;
 mod fetch;
+mod new;
 mod publish;
 mod test;
 
@@ -40,7 +41,12 @@ enum What {
         /// Folder or id of a pack
         #[arg(value_name = "P")]
         pack: String,
+
+        /// In which form: words, or a playbook in CACAO 2.0 with what it cannot say in an extension
+        #[arg(long, value_enum, default_value_t = Form::Text)]
+        to: Form,
     },
+    New(new::Args),
     /// Say everything that is wrong with a pack, with file, line and caret
     ///
     /// Exits 0 if nothing is wrong, 1 if something is.
@@ -65,10 +71,19 @@ enum What {
     Fetch(fetch::Args),
 }
 
+/// How a directive is shown.
+#[derive(clap::ValueEnum, Debug, Clone, Copy)]
+enum Form {
+    Text,
+    Cacao,
+}
+
 pub(crate) fn run(ui: &mut Ui, args: &Args, threads: NonZeroUsize) -> Result<Exit, CommandError> {
     match &args.what {
         What::List => list(ui),
-        What::Show { pack } => show(ui, &open::pack(pack)?),
+        What::Show { pack, to: Form::Text } => show(ui, &open::pack(pack)?),
+        What::Show { pack, to: Form::Cacao } => playbook(ui, pack),
+        What::New(args) => new::run(ui, args),
         What::Lint { pack } => lint(ui, pack),
         What::Diff { before, after } => diff::run(ui, before, after),
         What::Test(args) => test::run(ui, args, threads),
@@ -202,6 +217,16 @@ fn show(ui: &mut Ui, pack: &Pack) -> Result<Exit, CommandError> {
         let _ = write!(out, "\n{}", describe(action));
     }
     ui.text(&out);
+    Ok(Exit::Done)
+}
+
+fn playbook(ui: &mut Ui, name: &str) -> Result<Exit, CommandError> {
+    let (pack, path) = (open::pack(name)?, open::pack_folder(name)?.join("directive.toml"));
+    let text =
+        open::read(&path).map_err(|err| CommandError::because(format!("cannot read {}", path.display()), err))?;
+    let playbook = ::directive::playbook::export(&pack, &String::from_utf8_lossy(&text))
+        .map_err(|err| CommandError::because("the directive cannot be put into a playbook", err))?;
+    ui.text(&playbook);
     Ok(Exit::Done)
 }
 

@@ -1,6 +1,7 @@
 //! The program as people and scripts meet it: one binary, real folders, real servers on loopback.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "integration tests that run the program")]
 
+mod authoring;
 mod bad_input;
 mod directives;
 mod discover;
@@ -11,6 +12,7 @@ mod manifest;
 mod names;
 mod netns;
 mod packages;
+mod pages;
 mod resume;
 mod submission;
 mod workbook;

@@ -1,7 +1,7 @@
 //! Submission: from a case in the lab to a receipt of an authority, and what is told where the way is blocked.
 //!
-//! The server is the program itself, in a process of its own, over TLS on loopback; keys are of OpenSSH, certificates of
-//! OpenSSL.
+//! The server is the program itself, in a process of its own, over TLS on loopback; keys are of OpenSSH, certificates
+//! of OpenSSL.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};

@@ -1,7 +1,7 @@
 //! Calendar: which days count, and in which zone do they begin?
 //!
-//! Business days are the days from Monday to Friday that are no holiday. Holidays are rules in a table: the built-in ones lie
-//! in `data/`, single days stand in the directive.
+//! Business days are the days from Monday to Friday that are no holiday. Holidays are rules in a table: the built-in
+//! ones lie in `data/`, single days stand in the directive.
 
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
@@ -123,7 +123,8 @@ impl Holidays {
 }
 
 impl Calendar<'_> {
-    /// A span after a moment. Days and longer units are counted in the zone, so that a day with a clock change is still one.
+    /// A span after a moment. Days and longer units are counted in the zone, so that a day with a clock change is still
+    /// one.
     pub(super) fn later(&self, from: Timestamp, span: Span) -> Option<Timestamp> {
         from.to_zoned_datetime(self.zone.clone()).checked_add(span).ok().map(|zoned| zoned.timestamp())
     }

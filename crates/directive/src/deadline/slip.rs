@@ -1,7 +1,7 @@
 //! Slip: does a directive's own wording contradict the time that it means?
 //!
-//! Real texts say "2:00 pm EST, Friday, July 24, 2020", when daylight time was in force. The pack states the moment that is
-//! meant; a slip is told to whoever reads, so that nobody computes with the wrong hour.
+//! Real texts say "2:00 pm EST, Friday, July 24, 2020", when daylight time was in force. The pack states the moment
+//! that is meant; a slip is told to whoever reads, so that nobody computes with the wrong hour.
 
 use jiff::ZonedDateTime;
 use jiff::civil::Weekday;

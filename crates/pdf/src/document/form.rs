@@ -1,7 +1,7 @@
 //! Form: what does the authority's form say, and what does it lack?
 //!
-//! The inventory stands on sheets that lie on their side, one row an instance under the form's own numbers, since that is how
-//! authorities read it.
+//! The inventory stands on sheets that lie on their side, one row an instance under the form's own numbers, since that
+//! is how authorities read it.
 
 use report::view::Shown;
 
@@ -23,10 +23,9 @@ impl Setting<'_> {
         let fields = std::mem::take(&mut self.view.form.fields);
         if !fields.is_empty() {
             self.heading(3, "Answers");
-            let columns = [("No.", 0.9), ("Question", 3.0), ("Answer", 2.6)].map(column);
+            let columns = [("No.", 1.2), ("Question", 3.0), ("Answer", 2.6)].map(column);
             rows(&mut self.paper, &columns, fields.iter().map(answer).collect());
         }
-        self.inventory();
     }
 
     fn lacks(&mut self, title: &str, take: impl Fn(&mut report::view::FormView<'_>) -> Vec<String>) {
@@ -37,7 +36,8 @@ impl Setting<'_> {
         }
     }
 
-    fn inventory(&mut self) {
+    /// The last pages, since they lie on their side.
+    pub(super) fn inventory(&mut self) {
         let inventory = std::mem::take(&mut self.view.form.rows);
         let Some((_, questions)) = inventory.first() else { return };
         self.paper.format((A4.1, A4.0));
@@ -62,11 +62,11 @@ impl Setting<'_> {
             table.row(cells);
         }
         table.end();
-        self.paper.format(A4);
     }
 }
 
-/// How wide each column wants to be: by its longest answers, within bounds, so that a column of yes and no stays narrow.
+/// How wide each column wants to be: by its longest answers, within bounds, so that a column of yes and no stays
+/// narrow.
 fn shares(inventory: &[(String, Vec<Shown>)]) -> Vec<f32> {
     let columns = 1 + inventory.first().map_or(0, |(_, answers)| answers.len());
     let mut longest = vec![0_usize; columns];
@@ -76,7 +76,7 @@ fn shares(inventory: &[(String, Vec<Shown>)]) -> Vec<f32> {
             longest[at + 1] = longest[at + 1].max(value.chars().count()).max(label.chars().count());
         }
     }
-    longest.into_iter().map(|letters| (letters as f32).clamp(9.0, 34.0)).collect()
+    longest.into_iter().map(|letters| (letters as f32).clamp(13.0, 36.0)).collect()
 }
 
 fn answer((label, question, value): &Shown) -> Vec<Vec<Span>> {

@@ -49,7 +49,7 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
             .hint("ask the authority by another way before you work from older packs")
     };
     let before = here(&args.to);
-    let client = Client::refresh(metadata.as_ref(), &store, now, Limits::default()).map_err(refused)?;
+    let client = Client::refresh_at_once(metadata.as_ref(), &store, now, Limits::default()).map_err(refused)?;
     let fetched = packs::fetch(&client, targets.as_ref(), &args.to, packs::Limits::default()).map_err(refused)?;
     let (mut exit, mut told) = (Exit::Done, Vec::new());
     for (id, news) in &fetched {

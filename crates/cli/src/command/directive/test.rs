@@ -7,6 +7,7 @@ use ::check::hunt::{Context, Origin};
 use ::check::{Baseline, Hunt, Request};
 use ::directive::example::{InstanceExample, Unmet, judge};
 use ::directive::pack::Pack;
+use ::directive::record::Version;
 use ::directive::scope::Access;
 use ::directive::text::escape;
 use ::directive::verdict::Exit;
@@ -99,7 +100,8 @@ impl Tried<'_> {
         };
         let outcome = ::check::integrity::check(&request)
             .map_err(|err| CommandError::because(format!("cannot check the example {name}"), err))?;
-        Ok(example.judge(&outcome.conclusion, &outcome.findings))
+        let status = Version::from_witnesses(outcome.witnesses).status;
+        Ok(example.judge(status, &outcome.conclusion, &outcome.findings))
     }
 
     /// A path of the pack; a pack names nothing beside itself.

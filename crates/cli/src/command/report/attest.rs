@@ -16,8 +16,8 @@ use crate::ui::Ui;
 
 /// Sign the report as its officer: the digest of its JSON, with name and role
 ///
-/// With a key file it is signed here. A key on a token is used in three steps: `--statement FILE` writes the few lines to
-/// sign, `ssh-keygen -Y sign -n portcullis-attestation -f KEY FILE` signs them, `--signed FILE` takes the signature
+/// With a key file it is signed here. A key on a token is used in three steps: `--statement FILE` writes the few lines
+/// to sign, `ssh-keygen -Y sign -n portcullis-attestation -f KEY FILE` signs them, `--signed FILE` takes the signature
 /// (FILE.sig) into the case.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {

@@ -184,9 +184,12 @@ pub(super) fn record(work: &mut Work, submission: Submission, receipt: Option<Re
     work.append(&id, bodies)
 }
 
-/// The action that handing in the form does: the first that is not done yet.
+/// The action that handing in the form does: the one that was due when the receipt says, if it is not done yet. A report
+/// that replaces one for the same time does no other.
 pub(super) fn done(work: &Work, receipt: &Receipt) -> Option<Body> {
-    let named = work.pack.form.actions.iter().map(|id| format!("{}/{}", work.pack.id(), id.get_ref()));
+    let filing = work.pack.filing(receipt.received);
+    let due = filing.into_iter().filter(|(_, due)| *due == receipt.due);
+    let named = due.map(|(action, _)| format!("{}/{}", work.pack.id(), action.id.get_ref()));
     let action = named.into_iter().find(|action| work.state.log.done(action).is_empty())?;
     let officer = Attestation::parse(&work.state.filings.attested(work.pack.id())?.2.statement).ok()?.officer;
     let late = if receipt.late { ", late" } else { "" };
