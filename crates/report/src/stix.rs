@@ -164,13 +164,7 @@ impl<'a> Bundle<'a> {
     }
 
     /// What was seen, on which instance, and what it is a sighting of.
-    fn finding(
-        &mut self,
-        infrastructure: &str,
-        of: &InstanceReport,
-        finding: &Finding,
-        instance: &Observables,
-    ) {
+    fn finding(&mut self, infrastructure: &str, of: &InstanceReport, finding: &Finding, instance: &Observables) {
         let at = of.checked_at.unwrap_or(self.report.at);
         let path = finding.path.as_ref().map(ToString::to_string).unwrap_or_default();
         let place = finding.place.clone().unwrap_or_default();
