@@ -43,6 +43,7 @@ enum Command {
     Check(command::check::Args),
     Manifest(command::manifest::Args),
     Mitigate(command::mitigate::Args),
+    Update(command::update::Args),
     Report(command::report::Args),
     Case(command::case::Args),
 }
@@ -69,6 +70,7 @@ fn run(ui: &mut Ui, cli: &Cli) -> Result<Exit, CommandError> {
         Command::Check(args) => command::check::run(ui, args, threads),
         Command::Manifest(args) => command::manifest::run(ui, args, threads),
         Command::Mitigate(args) => command::mitigate::run(ui, args),
+        Command::Update(args) => command::update::run(ui, args),
         Command::Report(args) => command::report::run(ui, args),
         Command::Case(args) => command::case::run(ui, args),
     }

@@ -32,7 +32,8 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("hunt", vec!["directive", "logs"]),
         ("check", [GROUND, &["logs", "hunt"]].concat()),
         ("mitigate", GROUND.to_vec()),
-        ("update", [GROUND, &["mitigate"]].concat()),
+        // It judges records.
+        ("update", vec!["directive"]),
         // It turns a state into words, so that it needs no bytes of an instance.
         ("report", vec!["directive"]),
         // Fonts and a writer of PDF: nobody else should build them.

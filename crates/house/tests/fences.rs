@@ -16,7 +16,7 @@ const WRITE: &str = "std::fs::write";
 const SOCKET: &str = "std::net::TcpStream";
 
 /// Design, the table "may touch / must never". A fence may refuse more than this.
-const FENCES: [(&str, &[&str]); 18] = [
+const FENCES: [(&str, &[&str]); 19] = [
     ("directive", &[RUN, CLOCK, WRITE, SOCKET]),
     ("image", &[RUN, CLOCK, WRITE, SOCKET]),
     ("evidence", &[RUN, CLOCK, WRITE, SOCKET]),
@@ -31,6 +31,7 @@ const FENCES: [(&str, &[&str]); 18] = [
     // Programs are started in `hands.rs`, sockets opened in `fence.rs`.
     ("mitigate", &[RUN, CLOCK, WRITE, SOCKET]),
     ("report", &[RUN, CLOCK, WRITE, SOCKET]),
+    ("update", &[RUN, CLOCK, WRITE, SOCKET]),
     ("pdf", &[RUN, CLOCK, WRITE, SOCKET]),
     ("case", &[RUN, CLOCK, SOCKET]),
     ("respond", &[RUN, CLOCK, WRITE, SOCKET]),
@@ -43,8 +44,8 @@ const FENCES: [(&str, &[&str]); 18] = [
 ];
 
 /// Crates that must be unable to reach the network, whatever their code says.
-const WITHOUT_NETWORK: [&str; 10] =
-    ["directive", "image", "evidence", "logs", "hunt", "feed", "check", "report", "pdf", "case"];
+const WITHOUT_NETWORK: [&str; 11] =
+    ["directive", "image", "evidence", "logs", "hunt", "feed", "check", "report", "update", "pdf", "case"];
 
 /// What opens sockets, or exists to do so.
 const NETWORK: [&str; 22] = [

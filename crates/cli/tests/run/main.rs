@@ -16,6 +16,7 @@ mod netns;
 mod packages;
 mod pages;
 mod resume;
+mod update;
 mod workbook;
 
 use std::path::{Path, PathBuf};
