@@ -211,7 +211,7 @@ fn a_watch_that_goes_on_proves_again_when_the_proxy_was_reloaded() {
         assert!(Command::new("kill").args(["-HUP", pid.trim()]).status().unwrap().success());
         std::thread::sleep(Duration::from_secs(2));
     }
-    assert!(Command::new("kill").arg(watch.id().to_string()).status().unwrap().success());
+    assert!(Command::new("kill").args(["-INT", &watch.id().to_string()]).status().unwrap().success());
     assert_eq!(watch.wait().unwrap().code(), Some(0));
 }
 

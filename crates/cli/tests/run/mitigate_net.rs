@@ -158,6 +158,7 @@ fn a_real_vpn_login_goes_on_through_a_proxy_that_refuses_every_disguise() {
         "defaults\n    mode http\n    timeout client 20s\n    timeout server 20s\n    timeout connect 5s\n\
          frontend front\n    \
          bind 198.18.1.1:443 ssl crt {dir}/pem alpn h2,http/1.1\n    default_backend vpn\nbackend vpn\n    \
+         http-reuse never\n    \
          server vpn 198.18.2.2:443 ssl verify none\n"
     );
     std::fs::create_dir(net.path("etc")).unwrap();
