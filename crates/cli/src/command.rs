@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod directive;
 pub(crate) mod discover;
 pub(crate) mod manifest;
+pub(crate) mod mitigate;
 pub(crate) mod report;
 pub(crate) mod respond;
 pub(crate) mod serve;

@@ -146,6 +146,8 @@ pub enum Does {
     Discover,
     /// The room that checks integrity.
     Check,
+    /// The room that changes things, after a person has approved it. Done while its proof holds.
+    Mitigate,
     /// A person.
     #[default]
     Person,
@@ -158,7 +160,7 @@ impl Does {
     pub fn waits_for(self) -> WaitsFor {
         match self {
             Self::Discover | Self::Check => WaitsFor::Nobody,
-            Self::Person => WaitsFor::Person,
+            Self::Person | Self::Mitigate => WaitsFor::Person,
             Self::Vendor => WaitsFor::Vendor,
         }
     }

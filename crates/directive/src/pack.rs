@@ -1,20 +1,19 @@
 //! Pack: is this folder of data a directive that can be worked from?
 //!
 //! Reads the files of a pack, which somebody else has loaded, into types that cannot be wrong:
-//! every reference between actions, marks and form fields is checked here, with file, line and
-//! caret, and nowhere below. Signatures are `feed`'s question.
+//! every reference between actions, marks and form fields is checked (`references.rs`), with file,
+//! line and caret, and nowhere below. Signatures are `feed`'s question.
 //! Layout: design section 3.
 
-mod questions;
+mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sha2::{Digest as _, Sha256};
-use toml::Spanned;
 
-use crate::action::{Action, Directive, Does, Each};
+use crate::action::{Action, Directive};
 use crate::deadline::{Calendar, Holidays, Moments};
 use crate::example::Examples;
 use crate::form::Form;
@@ -23,6 +22,8 @@ use crate::probe::{self, Neighbours, Probes};
 use crate::problem::{Problem, Problems};
 use crate::product::Product;
 use crate::record::{PackRef, hex};
+use crate::workaround::{self, Workaround};
+use references::References;
 
 /// The files of a pack by their path in it, `/` between folders.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -42,6 +43,8 @@ pub struct Pack {
     pub examples: Files,
     /// What it looks for beyond manifests.
     pub hunting: Hunting,
+    /// What shuts the hole until there is a patch, in the order of their files.
+    pub workarounds: Vec<Workaround>,
     /// What the authority wants to be told.
     pub form: Form,
     /// What it must say of versions, times and instances whose answer is known.
@@ -85,6 +88,7 @@ impl Pack {
         let of_neighbours = probes.neighbours.iter().flat_map(|neighbour| &neighbour.probes);
         problems.extend(probe::check(&format!("{place}/{neighbours_file}"), of_neighbours));
         let counted = References { place, files, problems: &mut problems }.check(&directive, &form, &expected);
+        let workarounds = workarounds(place, files, &directive, &product, &mut problems);
         match counted {
             Some((zone, holidays)) if problems.is_empty() => {
                 let (examples, digest) = (examples(files), digest(files));
@@ -95,6 +99,7 @@ impl Pack {
                     recog,
                     examples,
                     hunting,
+                    workarounds,
                     form,
                     expected,
                     zone,
@@ -154,6 +159,11 @@ impl Pack {
     /// How its days are counted.
     pub fn calendar(&self) -> Calendar<'_> {
         Calendar { zone: &self.zone, holidays: &self.holidays }
+    }
+
+    /// The workaround of that id.
+    pub fn workaround(&self, id: &str) -> Option<&Workaround> {
+        self.workarounds.iter().find(|workaround| workaround.id.get_ref() == id)
     }
 
     /// The actions that handing in the form does, each with the time at which it is due, as far as one is set that does
@@ -272,6 +282,31 @@ fn hunting(place: &str, files: &Files, problems: &mut Vec<Problem>) -> Hunting {
     hunting
 }
 
+/// The rules of `workaround/`, each with its own id.
+fn workarounds(
+    place: &str,
+    files: &Files,
+    directive: &Directive,
+    product: &Product,
+    problems: &mut Vec<Problem>,
+) -> Vec<Workaround> {
+    let actions: BTreeSet<&str> = directive.actions.iter().map(|action| action.id.get_ref().as_str()).collect();
+    let mut read: Vec<Workaround> = Vec::new();
+    for (name, bytes) in files.iter().filter(|(name, _)| name.starts_with("workaround/") && name.ends_with(".toml")) {
+        let Some(workaround) = required::<Workaround>(place, files, name, problems) else { continue };
+        let (file, text) = (format!("{place}/{name}"), String::from_utf8_lossy(bytes));
+        problems.extend(workaround::check(&file, &text, &workaround, &actions, product.scheme));
+        if read.iter().any(|other| other.id.get_ref() == workaround.id.get_ref()) {
+            let message = format!("two workarounds are called {:?}", workaround.id.get_ref());
+            problems.push(
+                Problem::at(&file, &text, workaround.id.span(), message).hint("an id must be unique in the pack"),
+            );
+        }
+        read.push(workaround);
+    }
+    read
+}
+
 /// Refuses rows of `tamper.toml` about logs that `logs.toml` does not name: they would tell nothing for ever.
 fn check_logs(place: &str, hunting: &Hunting, problems: &mut Vec<Problem>) {
     let tamper = &hunting.tamper;
@@ -282,161 +317,5 @@ fn check_logs(place: &str, hunting: &Hunting, problems: &mut Vec<Problem>) {
                 Problem::whole(&format!("{place}/hunt/tamper.toml"), format!("{row:?} is about the log {log:?}"));
             problems.push(problem.hint("hunt/logs.toml has no log of that id"));
         }
-    }
-}
-
-/// Checks what the files of a pack say about each other.
-struct References<'a> {
-    place: &'a str,
-    files: &'a Files,
-    problems: &'a mut Vec<Problem>,
-}
-
-impl References<'_> {
-    fn check(&mut self, directive: &Directive, form: &Form, expected: &Examples) -> Option<(TimeZone, Holidays)> {
-        let id = directive.id.get_ref();
-        if id.is_empty() || !id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.')) {
-            self.at(
-                "directive.toml",
-                directive.id.span(),
-                format!("{id:?} is no id"),
-                "lower-case letters, digits, `-` and `.`",
-            );
-        }
-        if directive.documents.is_empty() {
-            self.at(
-                "directive.toml",
-                directive.id.span(),
-                "the directive has no document".into(),
-                "add [[document]] with id and issued",
-            );
-        }
-        self.actions(directive);
-        self.form(directive, form);
-        let ids: BTreeSet<&str> = directive.actions.iter().map(|action| action.id.get_ref().as_str()).collect();
-        expected.deadlines.iter().for_each(|example| self.known_in("examples.toml", &example.action, &ids, "action"));
-        let holidays = self.holidays(directive);
-        match TimeZone::get(directive.zone.get_ref()) {
-            Ok(zone) => holidays.map(|holidays| (zone, holidays)),
-            Err(_) => {
-                let message = format!("{:?} is no zone of the IANA database", directive.zone.get_ref());
-                self.at(
-                    "directive.toml",
-                    directive.zone.span(),
-                    message,
-                    "write a name such as \"America/New_York\"; EST and EDT are not zones",
-                );
-                None
-            }
-        }
-    }
-
-    fn holidays(&mut self, directive: &Directive) -> Option<Holidays> {
-        let calendar = directive.calendar.as_ref();
-        match Holidays::new(calendar.map(|name| name.get_ref().as_str()), &directive.holidays) {
-            Ok(holidays) => Some(holidays),
-            Err(message) => {
-                let span = calendar.map_or(0..0, Spanned::span);
-                self.at("directive.toml", span, message, "leave it out where only weekends are free");
-                None
-            }
-        }
-    }
-
-    fn actions(&mut self, directive: &Directive) {
-        let documents: BTreeSet<&str> = directive.documents.iter().map(|document| document.id.as_str()).collect();
-        let ids: BTreeSet<&str> = directive.actions.iter().map(|action| action.id.get_ref().as_str()).collect();
-        let marks: BTreeSet<&str> = directive.marks.iter().map(|mark| mark.id.as_str()).collect();
-        let mut seen = BTreeSet::new();
-        for action in &directive.actions {
-            if !seen.insert(action.id.get_ref()) {
-                self.at(
-                    "directive.toml",
-                    action.id.span(),
-                    format!("two actions are called {:?}", action.id.get_ref()),
-                    "an action's id is the directive's own number for it",
-                );
-            }
-            for reference in action.after.iter().chain(&action.instead).chain(&action.supersedes) {
-                self.known(reference, &ids, "action");
-                if reference.get_ref() == action.id.get_ref() {
-                    self.at(
-                        "directive.toml",
-                        reference.span(),
-                        "an action refers to itself".into(),
-                        "name another action",
-                    );
-                }
-            }
-            let wanted = match action.does {
-                Does::Discover => Some((Each::Organisation, "a discovery is one for all: leave out `each`")),
-                Does::Check => Some((Each::Instance, "a check is of one instance: add `each = \"instance\"`")),
-                Does::Person | Does::Vendor => None,
-            };
-            if let Some((_, hint)) = wanted.filter(|(each, _)| *each != action.each) {
-                let message = "no room can do the action for what `each` says".to_owned();
-                self.at("directive.toml", action.id.span(), message, hint);
-            }
-            if let Some(document) = &action.document {
-                self.known(document, &documents, "document");
-            }
-            let conditions = std::iter::once(&action.when).chain(&action.until);
-            for mark in conditions.flat_map(|when| when.mark.keys()) {
-                if !marks.contains(mark.as_str()) {
-                    self.at(
-                        "directive.toml",
-                        action.id.span(),
-                        format!("the condition asks for the mark {mark:?}, which nobody is asked for"),
-                        "add it as [[mark]]",
-                    );
-                }
-            }
-        }
-        self.circles(directive);
-    }
-
-    /// Refuses actions that wait for each other, and so for ever.
-    fn circles(&mut self, directive: &Directive) {
-        for start in &directive.actions {
-            let mut reached: BTreeSet<&str> = BTreeSet::new();
-            let mut next: Vec<&str> = start.after.iter().map(|id| id.get_ref().as_str()).collect();
-            while let Some(id) = next.pop() {
-                if reached.insert(id) {
-                    let actions = directive.actions.iter().filter(|action| action.id.get_ref() == id);
-                    next.extend(actions.flat_map(|action| &action.after).map(|id| id.get_ref().as_str()));
-                }
-            }
-            if reached.contains(start.id.get_ref().as_str())
-                && !start.after.iter().any(|id| id.get_ref() == start.id.get_ref())
-            {
-                self.at(
-                    "directive.toml",
-                    start.id.span(),
-                    format!("action {} waits for itself through `after`", start.id.get_ref()),
-                    "break the circle",
-                );
-            }
-        }
-    }
-
-    fn known(&mut self, reference: &Spanned<String>, known: &BTreeSet<&str>, kind: &str) {
-        self.known_in("directive.toml", reference, known, kind);
-    }
-
-    fn known_in(&mut self, file: &str, reference: &Spanned<String>, known: &BTreeSet<&str>, kind: &str) {
-        if !known.contains(reference.get_ref().as_str()) {
-            let list = known.iter().copied().collect::<Vec<_>>().join(", ");
-            self.at(
-                file,
-                reference.span(),
-                format!("there is no {kind} {:?}", reference.get_ref()),
-                &format!("known: {list}"),
-            );
-        }
-    }
-
-    fn at(&mut self, name: &str, span: std::ops::Range<usize>, message: String, hint: &str) {
-        let text = self.files.get(name).map(|bytes| String::from_utf8_lossy(bytes)).unwrap_or_default();
-        self.problems.push(Problem::at(&format!("{}/{name}", self.place), &text, span, message).hint(hint));
     }
 }

@@ -4,6 +4,8 @@
 //! comes back, minus what is recorded.
 //! Source: design section 2, "Flow of one step".
 
+mod mitigation;
+
 use jiff::{Span, Timestamp};
 
 use crate::action::{Action, Does, Each, OwnerKind, When};
@@ -130,9 +132,14 @@ impl Case<'_> {
         if over || !self.holds(&action.when) {
             return None;
         }
-        let done = self.log().done(&self.name());
-        if action.optional && done.is_empty() {
+        let done = self.done(action);
+        let stands = self.subject.filter(|_| action.does == Does::Mitigate);
+        let stands = stands.filter(|known| mitigation::is_applied(known, &self.name()));
+        if action.optional && done.is_empty() && stands.is_none() {
             return None;
+        }
+        if stands.is_some_and(|known| mitigation::outlives(known, &self.name())) {
+            return Some(self.owed(false, None, self.why(&done)));
         }
         let instead = action.instead.iter().filter_map(|id| self.pack.action(id.get_ref()));
         if let Some(other) = instead.into_iter().find(|other| self.is_done(other)) {
@@ -183,8 +190,17 @@ impl Case<'_> {
         of_instance.or_else(|| self.state.log.marks.get(mark)).map(|(_, _, mark)| mark.value.as_str())
     }
 
+    /// When an action was done. What a change does is done while the latest proof of it holds.
+    fn done(&self, action: &Action) -> Vec<Timestamp> {
+        let name = self.name_of(action);
+        match (action.does, self.subject) {
+            (Does::Mitigate, Some(known)) => mitigation::proved(known, &name, self.now).into_iter().collect(),
+            _ => self.log_of(action).done(&name),
+        }
+    }
+
     fn is_done(&self, action: &Action) -> bool {
-        !self.log_of(action).done(&self.name_of(action)).is_empty()
+        !self.done(action).is_empty()
     }
 
     /// A check that could not see everything leaves its action open.
@@ -234,6 +250,10 @@ impl Case<'_> {
         }
         if self.is_inconclusive() {
             return "the latest check is inconclusive: close its gaps and check again".to_owned();
+        }
+        let changed = self.subject.filter(|_| self.action.does == Does::Mitigate);
+        if let Some(why) = changed.and_then(|known| mitigation::why(known, &self.name(), self.now)) {
+            return why;
         }
         if let (Due::Every { .. }, Some(last)) = (&self.action.due, done.last()) {
             return format!("{}; last done {}", self.action.clause, last.strftime("%Y-%m-%d %H:%M UTC"));

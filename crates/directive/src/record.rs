@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 pub use crate::filing::{Attestation, Filings, Receipt, Submission, SubmissionWay};
 pub use crate::instance::{Confidence, Instance, InstanceState, Owner, Status, Version, Witness};
 pub use crate::ledger::{Difference, Ledger, Merge, ThirdParty, UdpCount, Way};
+pub use crate::mitigation::{ChangeStep, Proof, Stage};
 use crate::text::Text;
 pub use crate::times::Times;
 pub use crate::traces::{Account, AccountKind, LogReach, Moment};
@@ -113,6 +114,10 @@ pub enum Body {
     Submission(Submission),
     /// The authority took a report.
     Receipt(Receipt),
+    /// One step of a change, before and after.
+    Change(ChangeStep),
+    /// What requests from outside met.
+    Proof(Proof),
     /// The last line of a stream. A stream without one is incomplete.
     Summary(Summary),
 }

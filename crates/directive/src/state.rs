@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::mitigation::Mitigation;
 use crate::record::{
     Account, Body, Conclusion, Coverage, Filings, Finding, Gap, Instance, InstanceState, Ledger, Mark, Merge, Moment,
     Opening, Outcome, Record, Status, Step, Version,
@@ -49,6 +50,8 @@ pub struct Known {
     pub checked: Checked,
     /// What was done for it.
     pub log: Log,
+    /// What was changed for it, by the digest of the change.
+    pub changes: BTreeMap<String, Mitigation>,
     /// The id of the latest record that speaks about its identity or version.
     pub record: String,
     pending: Checked,
@@ -121,6 +124,7 @@ impl Known {
             merge: None,
             checked: Checked::default(),
             log: Log::default(),
+            changes: BTreeMap::new(),
             record: String::new(),
             pending: Checked::default(),
         }
@@ -204,6 +208,13 @@ impl State {
             (Body::Coverage(coverage), Some(name)) => self.known(name, at).pending.coverage = Some(coverage.clone()),
             (Body::Verdict(conclusion), Some(name)) => self.known(name, at).conclude(at, &record.id, conclusion),
             (Body::Step(step), name) => self.step(at, record, step, name),
+            (Body::Change(step), Some(name)) => {
+                self.known(name, at).changes.entry(step.change.clone()).or_default().step(at, step);
+            }
+            (Body::Proof(proof), Some(name)) => {
+                let change = self.known(name, at).changes.entry(proof.change.clone()).or_default();
+                change.proof = Some((at, proof.clone()));
+            }
             (Body::Mark(mark), name) => {
                 let log = match name {
                     Some(name) => &mut self.known(name, at).log,
@@ -221,6 +232,8 @@ impl State {
                 | Body::Verdict(_)
                 | Body::Account(_)
                 | Body::Moment(_)
+                | Body::Change(_)
+                | Body::Proof(_)
                 | Body::Merge(_),
                 None,
             ) => {}

@@ -46,6 +46,8 @@ fn records() -> Vec<Record> {
         (None, Body::Attestation(attestation())),
         (None, Body::Submission(submission())),
         (None, Body::Receipt(receipt())),
+        (Some("vpn1"), Body::Change(change())),
+        (Some("vpn1"), Body::Proof(proof())),
         (None, Body::Summary(summary())),
     ];
     let stamped = bodies.into_iter().enumerate();
@@ -300,6 +302,33 @@ fn receipt() -> Receipt {
         fingerprint: "SHA256:def".into(),
         statement: "portcullis-receipt 1\n".into(),
         signature: "-----BEGIN SSH SIGNATURE-----\n".into(),
+fn change() -> ChangeStep {
+    ChangeStep {
+        change: "44".repeat(32),
+        stage: Stage::Begins,
+        what: "write /etc/nginx/nginx.conf".into(),
+        why: "it is approved".into(),
+        action: Some("ed-21-03/2.a.ii".into()),
+        workaround: Some("ed-21-03/2104".into()),
+        by: Some("J. Doe".into()),
+        kept: Some("55".repeat(32)),
+        expires: Some(at("2021-05-21T13:00:00Z")),
+    }
+}
+
+fn proof() -> Proof {
+    Proof {
+        change: "44".repeat(32),
+        action: Some("ed-21-03/2.a.ii".into()),
+        holds: false,
+        places: vec!["192.0.2.7:443".into()],
+        asked: 400,
+        refused: 399,
+        leaks: vec!["//dana/meeting (repeated slash) at 192.0.2.7:443: status 200".into()],
+        required: 11,
+        lost: vec!["/login: status 403".into()],
+        unasked: vec!["HTTP/2: it is not spoken there".into()],
+        until: Some(at("2021-04-22T13:00:00Z")),
     }
 }
 

@@ -14,15 +14,22 @@ use toml::{Table, Value};
 const LOOKING: [&str; 7] = ["evidence", "feed", "discover", "check", "mitigate", "update", "respond"];
 
 /// Strings in kebab-case that are no codes, and what they are.
-const NO_CODES: [(&str, &str); 19] = [
+const NO_CODES: [(&str, &str); 26] = [
+    ("backslash", "the name of a disguise"),
     ("birth", "a time of a file"),
+    ("capitals", "the name of a disguise"),
+    ("content-length", "an HTTP header"),
     ("ctime", "a time of a file"),
     ("dpkg-statoverride", "the name of a rule"),
     ("event", "the time of an event of a log"),
+    ("fcgi-app", "a section of HAProxy"),
     ("group", "who owns a file"),
     ("hard-reset", "a packet of OpenVPN"),
+    ("http-errors", "a section of HAProxy"),
     ("http-server-header", "a script of nmap"),
     ("http-title", "a script of nmap"),
+    ("keep-alive", "how a connection ends"),
+    ("log-forward", "a section of HAProxy"),
     ("mtime", "a time of a file"),
     ("owner", "who owns a file"),
     ("package-database", "the name of a witness"),

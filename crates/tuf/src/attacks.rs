@@ -3,6 +3,8 @@
 //! A repository that can be made to lie in any way, signed with real keys, and the client over it. Names follow
 //! specification 1.5.2, "Goals to protect against specific attacks".
 
+// Long because: one test for each attack, over one repository that can lie.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Condvar, Mutex};

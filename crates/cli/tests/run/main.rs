@@ -9,6 +9,8 @@ mod hunt;
 mod lab;
 mod live;
 mod manifest;
+mod mitigate;
+mod mitigate_net;
 mod names;
 mod netns;
 mod packages;

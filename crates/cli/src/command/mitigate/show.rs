@@ -1,0 +1,115 @@
+//! `mitigate`, show: how does a person at three in the morning read a change and a proof?
+
+use std::fmt::Write as _;
+
+use ::directive::change::{Change, Written};
+use ::directive::record::Proof;
+use ::directive::text::escape;
+
+/// What will be done, in the order in which it is done.
+pub(super) fn change(written: &Written, width: usize) -> String {
+    let change = written.change();
+    let mut out = format!("{}\n\n", fill(&escape(&change.title), width, ""));
+    for note in &change.notes {
+        let _ = writeln!(out, "- {}", fill(&escape(note), width.saturating_sub(2), "  "));
+    }
+    let _ = writeln!(out, "\nOn {}, for {}:", escape(&change.target.host), escape(&change.from.instance));
+    steps(&mut out, change);
+    if let Some(prove) = &change.prove {
+        let at = prove.at.iter().chain(&prove.closed).chain(&prove.open).map(escape).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(out, "Proved at {at}:");
+        for blocked in &prove.blocked {
+            let why = if blocked.why.is_empty() { String::new() } else { format!("  ({})", escape(&blocked.why)) };
+            let _ = writeln!(out, "  refused  {}{why}", escape(&blocked.path));
+        }
+        prove.closed.iter().for_each(|at| out.push_str(&format!("  closed   {}\n", escape(at))));
+        for required in &prove.required {
+            let how = if required.look_alike { "not refused" } else { "must work" };
+            let _ = writeln!(out, "  {how}  {}", escape(&required.path));
+        }
+        prove.open.iter().for_each(|at| out.push_str(&format!("  open     {}\n", escape(at))));
+        prove
+            .works
+            .iter()
+            .for_each(|works| out.push_str(&format!("  must work  {}\n", escape(works.command.join(" ")))));
+    }
+    if let Some(expires) = change.expires {
+        let every = change.every.as_deref().map(|every| format!("; a proof counts for {every}")).unwrap_or_default();
+        let _ = writeln!(out, "It expires on {}{every}.", expires.strftime("%Y-%m-%d %H:%M UTC"));
+    }
+    let _ = writeln!(out, "Digest: {}", written.sha256());
+    out
+}
+
+fn steps(out: &mut String, change: &Change) {
+    for file in &change.files {
+        let how = match (&file.before, &file.content) {
+            (None, _) => "new file",
+            (Some(_), None) => "remove",
+            (Some(_), Some(_)) => "change",
+        };
+        let _ = writeln!(out, "  {how}  {}", escape(&file.path));
+        for line in file.difference.lines() {
+            let _ = writeln!(out, "      {}", escape(line));
+        }
+    }
+    for command in &change.checks {
+        let _ = writeln!(out, "  check   {}", escape(command.command.join(" ")));
+    }
+    for command in &change.runs {
+        let _ = writeln!(out, "  run     {}", escape(command.command.join(" ")));
+    }
+    if let Some(drain) = &change.drain {
+        let _ = writeln!(out, "  drain   old processes have {} s, then they are ended", drain.seconds);
+    }
+    for command in &change.undo {
+        let _ = writeln!(out, "  undo by {}", escape(command.command.join(" ")));
+    }
+}
+
+/// How many requests that got through are shown; the record has a hundred.
+const SHOWN: usize = 10;
+
+/// What requests from outside met.
+pub(super) fn proof(proof: &Proof) -> String {
+    let word = if proof.holds { "It holds" } else { "IT DOES NOT HOLD" };
+    let lost = proof.lost.len();
+    let mut out = format!(
+        "{word}: {} of {} requests refused, {} of {} functions work.\n",
+        proof.refused,
+        proof.asked,
+        (proof.required as usize).saturating_sub(lost),
+        proof.required
+    );
+    let shown = proof.leaks.iter().take(SHOWN);
+    shown.for_each(|leak| out.push_str(&format!("  got through: {}\n", escape(leak))));
+    if proof.leaks.len() > SHOWN {
+        let more = proof.leaks.len() - SHOWN;
+        let _ = writeln!(out, "  ... and {more} more, in the record of the proof: `portcullis case show --type proof`");
+    }
+    proof.lost.iter().for_each(|lost| out.push_str(&format!("  does not work: {}\n", escape(lost))));
+    proof.unasked.iter().for_each(|one| out.push_str(&format!("  note: {}\n", escape(one))));
+    if let Some(until) = proof.until.filter(|_| proof.holds) {
+        let _ = writeln!(out, "It counts until {}.", until.strftime("%Y-%m-%d %H:%M UTC"));
+    }
+    out
+}
+
+/// Breaks a text into lines of this width, the later ones indented.
+fn fill(text: &str, width: usize, indent: &str) -> String {
+    let (mut out, mut column) = (String::new(), 0);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > width {
+            out.push('\n');
+            out.push_str(indent);
+            column = 0;
+        } else if column > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out
+}

@@ -1,0 +1,47 @@
+//! Mitigation: is a workaround that was applied still an answer?
+//!
+//! An action that is done by a change is done while the latest proof of it holds, and no longer: a workaround that was
+//! voided, has expired or was not asked for too long is owed again, and one that outlives the patch has to go.
+
+use jiff::Timestamp;
+
+use crate::mitigation::Mitigation;
+use crate::record::Status;
+use crate::state::Known;
+
+/// When the action was last proved, if that still counts at `now`.
+pub(super) fn proved(known: &Known, action: &str, now: Timestamp) -> Option<Timestamp> {
+    let counts = of(known, action).filter(|change| change.fault(now).is_none());
+    counts.filter_map(|change| change.proof.as_ref().map(|(at, _)| *at)).max()
+}
+
+/// Whether a change for this action is in effect, whatever it is worth.
+pub(super) fn is_applied(known: &Known, action: &str) -> bool {
+    of(known, action).any(Mitigation::is_applied)
+}
+
+/// Whether a change for this action is in effect although the product itself is fixed.
+pub(super) fn outlives(known: &Known, action: &str) -> bool {
+    known.instance.version.status == Status::Fixed && is_applied(known, action)
+}
+
+/// Why the action is owed although something was done for it.
+pub(super) fn why(known: &Known, action: &str, now: Timestamp) -> Option<String> {
+    if outlives(known, action) {
+        return Some("the version is fixed and the workaround still stands: `mitigate undo` takes it back".to_owned());
+    }
+    let applied = of(known, action).filter(|change| change.is_applied());
+    let next = |change: &Mitigation| match change.has_expired(now) {
+        true => "update, or plan it anew",
+        false => "`mitigate prove` asks again",
+    };
+    let fault = applied.filter_map(|change| Some(format!("{}: {}", change.fault(now)?, next(change)))).next_back();
+    let cut_off = || of(known, action).any(Mitigation::is_cut_off).then(|| CUT_OFF.to_owned());
+    fault.or_else(cut_off)
+}
+
+const CUT_OFF: &str = "a change was begun and neither ended nor undone: `mitigate undo` puts everything back";
+
+fn of<'a>(known: &'a Known, action: &'a str) -> impl DoubleEndedIterator<Item = &'a Mitigation> {
+    known.changes.values().filter(move |change| change.action.as_deref() == Some(action))
+}
