@@ -302,6 +302,9 @@ fn receipt() -> Receipt {
         fingerprint: "SHA256:def".into(),
         statement: "portcullis-receipt 1\n".into(),
         signature: "-----BEGIN SSH SIGNATURE-----\n".into(),
+    }
+}
+
 fn change() -> ChangeStep {
     ChangeStep {
         change: "44".repeat(32),
