@@ -9,6 +9,7 @@ pub(crate) mod mitigate;
 pub(crate) mod report;
 pub(crate) mod respond;
 pub(crate) mod serve;
+pub(crate) mod update;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

@@ -99,6 +99,8 @@ pub struct Mitigation {
     pub action: Option<String>,
     /// The directive and workaround that it applies.
     pub workaround: Option<String>,
+    /// Whether a person has approved these very bytes.
+    pub approved: bool,
     /// When it took effect.
     pub applied: Option<Timestamp>,
     /// Whether it was undone since.
@@ -122,6 +124,7 @@ impl Mitigation {
         match step.stage {
             Stage::Applied => (self.applied, self.undone) = (Some(at), false),
             Stage::Undone => self.undone = true,
+            Stage::Approved => self.approved = true,
             Stage::Begins => {
                 if let Some(path) = step.what.strip_prefix(WRITE) {
                     self.kept.retain(|(known, _)| known != path);

@@ -134,7 +134,7 @@ impl Case<'_> {
         }
         let done = self.done(action);
         let stands = self.subject.filter(|_| action.does == Does::Mitigate);
-        let stands = stands.filter(|known| mitigation::is_applied(known, &self.name()));
+        let stands = stands.filter(|known| mitigation::is_begun(known, &self.name()));
         if action.optional && done.is_empty() && stands.is_none() {
             return None;
         }

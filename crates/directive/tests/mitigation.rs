@@ -180,6 +180,19 @@ fn a_workaround_that_outlives_the_patch_has_to_go() {
 }
 
 #[test]
+fn a_change_that_was_cut_off_in_the_middle_is_owed_until_it_is_undone() {
+    let mut records = vec![
+        ("21T12:00", instance(Status::Affected)),
+        ("21T13:00", step(Stage::Approved)),
+        ("21T13:01", step(Stage::Begins)),
+    ];
+    let why = "w open: a change was begun and neither ended nor undone: `mitigate undo` puts everything back";
+    check(&records, "21T14:00", &[why, "update open: action update"]);
+    records.push(("21T15:00", step(Stage::Undone)));
+    check(&records, "21T16:00", &["update open: action update"]);
+}
+
+#[test]
 fn a_change_that_was_undone_is_owed_no_more_and_counts_for_nothing() {
     let mut records = applied();
     records.push(("21T14:00", step(Stage::Undone)));

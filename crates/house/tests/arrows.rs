@@ -32,7 +32,8 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("hunt", vec!["directive", "logs"]),
         ("check", [GROUND, &["logs", "hunt"]].concat()),
         ("mitigate", GROUND.to_vec()),
-        ("update", [GROUND, &["mitigate"]].concat()),
+        // It judges records.
+        ("update", vec!["directive"]),
         // It turns a state into words, so that it needs no bytes of an instance.
         ("report", vec!["directive"]),
         // Statements and signatures on both sides of the authority's door: texts and keys, nothing of an instance.

@@ -137,7 +137,7 @@ impl Worker<'_> {
         let steps = Steps { change, sha256: written.sha256(), who: approved.who() };
         self.journal.keep(written.bytes()).map_err(Error::Journal)?;
         let prover = match change.prove {
-            Some(_) => Some(Prover::new(change, written.sha256(), self.scope)?),
+            Some(_) => Some(Prover::new(change, written.sha256(), self.scope, true)?),
             None => None,
         };
         self.record(steps.step(Stage::Approved, "approve", format!("by {} at {}", approved.who(), approved.when())))?;

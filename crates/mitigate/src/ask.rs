@@ -202,21 +202,26 @@ pub(crate) fn read(line: &mut Line, wants_body: bool) -> Answer {
 }
 
 /// The answer in these bytes, once its head is there. `100 Continue` is none.
-fn parse(bytes: &[u8]) -> Option<Answer> {
-    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-    let status: u16 = head.strip_prefix("HTTP/")?.split(' ').nth(1)?.parse().ok()?;
-    let body = &bytes[end + 4..];
-    if status < 200 && status != 101 {
-        return parse(body);
+fn parse(mut bytes: &[u8]) -> Option<Answer> {
+    loop {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        let status: u16 = head.strip_prefix("HTTP/")?.split(' ').nth(1)?.parse().ok()?;
+        bytes = &bytes[end + 4..];
+        if status >= 200 || status == 101 {
+            return Some(answer(status, &head, bytes));
+        }
     }
+}
+
+fn answer(status: u16, head: &str, body: &[u8]) -> Answer {
     let length = head.lines().filter_map(|line| line.split_once(':')).find_map(|(name, value)| {
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok()).flatten()
     });
     let length = if matches!(status, 101 | 204 | 304) { Some(0) } else { length };
     let is_chunked = head.to_ascii_lowercase().contains("\r\ntransfer-encoding: chunked");
     let ended = is_chunked && body.ends_with(b"0\r\n\r\n");
-    Some(Answer { status: Some(status), length, body: body.to_vec(), silent: false, ended })
+    Answer { status: Some(status), length, body: body.to_vec(), silent: false, ended }
 }
 
 /// How long an answer may take.
@@ -273,5 +278,29 @@ impl ServerCertVerifier for AcceptAny {
         let mut schemes = self.0.signature_verification_algorithms.supported_schemes();
         schemes.extend([SignatureScheme::RSA_PKCS1_SHA1, SignatureScheme::ECDSA_SHA1_Legacy]);
         schemes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn reading_an_answer_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            parse(&bytes);
+            parse(&[b"HTTP/1.1 200 OK\r\n\r\n", &bytes[..]].concat());
+        }
+    }
+
+    #[test]
+    fn an_answer_is_the_last_of_those_that_announce_it() {
+        let announced = "HTTP/1.1 100 Continue\r\n\r\n".repeat(20_000);
+        assert_eq!(parse(announced.as_bytes()), None);
+        let all = format!("{announced}HTTP/1.1 403 Forbidden\r\nContent-Length: 3\r\n\r\nno\n");
+        let answer = parse(all.as_bytes()).unwrap();
+        assert_eq!((answer.status, answer.length, answer.holds("no")), (Some(403), Some(3), true));
     }
 }

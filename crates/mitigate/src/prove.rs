@@ -63,6 +63,8 @@ pub struct Prover<'a> {
     change: &'a Change,
     prove: &'a Prove,
     sha256: String,
+    /// Whether a person has approved the change: programs that it names are run only then.
+    is_approved: bool,
     fence: Fence<'a>,
     doors: Vec<Door>,
     control: Vec<Answer>,
@@ -94,7 +96,7 @@ impl<'a> Prover<'a> {
     /// # Errors
     ///
     /// [`Error`] if an address is outside the scope, nobody answers, or there is nothing to prove.
-    pub fn new(change: &'a Change, sha256: &str, scope: &'a Scope) -> Result<Self, Error> {
+    pub fn new(change: &'a Change, sha256: &str, scope: &'a Scope, is_approved: bool) -> Result<Self, Error> {
         let prove = change.prove.as_ref().ok_or(Error::Nothing)?;
         // `change::check` refuses what is no address.
         let targets = |list: &[String]| -> Vec<SocketAddr> { list.iter().filter_map(|at| at.parse().ok()).collect() };
@@ -113,6 +115,7 @@ impl<'a> Prover<'a> {
             change,
             prove,
             sha256: sha256.to_owned(),
+            is_approved,
             fence,
             doors: Vec::new(),
             control: Vec::new(),
@@ -163,6 +166,9 @@ impl<'a> Prover<'a> {
         let lost = self.lost();
         let required = self.prove.required.len() * self.doors.len() + self.prove.works.len() + self.prove.open.len();
         tally.leaks.sort();
+        if !self.is_approved && !self.prove.works.is_empty() {
+            tally.unasked.push("its programs were not run: nobody has approved this change".to_owned());
+        }
         if tally.without_effect > 0 {
             let count = tally.without_effect;
             tally.unasked.push(format!("{count} requests with a header were answered as if it was not there"));
@@ -216,7 +222,7 @@ impl<'a> Prover<'a> {
                 lost.push(format!("{at} must stay open: {err}"));
             }
         }
-        for works in &self.prove.works {
+        for works in self.prove.works.iter().filter(|_| self.is_approved) {
             let words: Vec<&str> = works.command.iter().map(String::as_str).collect();
             if let Err(err) = Here.must(&words) {
                 lost.push(err.to_string());

@@ -17,6 +17,7 @@ mod packages;
 mod pages;
 mod resume;
 mod submission;
+mod update;
 mod workbook;
 
 use std::path::{Path, PathBuf};

@@ -189,6 +189,33 @@ fn a_watch_notices_a_push_that_voids_the_workaround() {
 }
 
 #[test]
+fn a_watch_that_goes_on_proves_again_when_the_proxy_was_reloaded() {
+    let Some(site) = Site::start() else { return };
+    assert!(site.plan(&[]).status.success());
+    let digest = site.digest();
+    let applied = site.on_change("apply", &["--by", "J. Doe", "--approve", &digest]);
+    assert_eq!(applied.status.code(), Some(0), "{}", stderr(&applied));
+    let proofs = || {
+        let output = run(&["case", "--case", arg(&site.path("case")), "show", "--type", "proof"]);
+        stdout(&output).lines().count()
+    };
+    assert_eq!(proofs(), 1);
+    let (scope, case) = (site.path("scope.toml"), site.path("case"));
+    let words = ["mitigate", "watch", "--pause", "1", "--scope", arg(&scope), "--case", arg(&case)];
+    let mut watch = portcullis().args(words).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let pid = std::fs::read_to_string(site.path("nginx.pid")).unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    // The first look only learns which processes serve.
+    while proofs() < 2 {
+        assert!(Instant::now() < until, "nothing was proved after a reload");
+        assert!(Command::new("kill").args(["-HUP", pid.trim()]).status().unwrap().success());
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    assert!(Command::new("kill").arg(watch.id().to_string()).status().unwrap().success());
+    assert_eq!(watch.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn what_must_not_be_done_is_refused_before_anything_is_touched() {
     let Some(site) = Site::start() else { return };
     let before = site.files();

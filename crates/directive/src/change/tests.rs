@@ -48,6 +48,18 @@ fn a_change_is_read_as_it_was_written() {
     assert_eq!(Written::parse("change.toml", written.bytes()).unwrap(), written);
 }
 
+proptest::proptest! {
+    #[test]
+    fn a_crafted_change_is_read_or_refused(at in 0usize..2000, byte in proptest::prelude::any::<u8>()) {
+        let mut bytes = Written::write(&change()).unwrap().bytes().to_vec();
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        if let Err(problems) = Written::parse("change.toml", &bytes) {
+            proptest::prop_assert!(!problems.to_string().chars().any(|c| c.is_control() && c != '\n'));
+        }
+    }
+}
+
 #[test]
 fn whoever_changes_a_byte_of_a_change_takes_its_approval_away() {
     let written = Written::write(&change()).unwrap();

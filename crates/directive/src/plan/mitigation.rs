@@ -15,14 +15,14 @@ pub(super) fn proved(known: &Known, action: &str, now: Timestamp) -> Option<Time
     counts.filter_map(|change| change.proof.as_ref().map(|(at, _)| *at)).max()
 }
 
-/// Whether a change for this action is in effect, whatever it is worth.
-pub(super) fn is_applied(known: &Known, action: &str) -> bool {
-    of(known, action).any(Mitigation::is_applied)
+/// Whether a change for this action is in effect, or was cut off in the middle: somebody has to look at it.
+pub(super) fn is_begun(known: &Known, action: &str) -> bool {
+    of(known, action).any(|change| change.is_applied() || change.is_cut_off())
 }
 
 /// Whether a change for this action is in effect although the product itself is fixed.
 pub(super) fn outlives(known: &Known, action: &str) -> bool {
-    known.instance.version.status == Status::Fixed && is_applied(known, action)
+    known.instance.version.status == Status::Fixed && of(known, action).any(Mitigation::is_applied)
 }
 
 /// Why the action is owed although something was done for it.

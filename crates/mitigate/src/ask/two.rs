@@ -56,6 +56,10 @@ fn read(line: &mut Line) -> Answer {
             break;
         }
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        // We have announced no more than 16 KiB a frame.
+        if length > MOST {
+            break;
+        }
         let mut payload = vec![0; length];
         if line.read_exact(&mut payload).is_err() {
             break;
@@ -154,6 +158,13 @@ fn digits(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn reading_a_status_never_panics(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40)) {
+            status(&bytes);
+        }
+    }
 
     #[test]
     fn a_status_is_read_in_each_of_its_forms() {

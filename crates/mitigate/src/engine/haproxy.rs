@@ -123,6 +123,17 @@ pub fn lines(rule: &Rule<'_>) -> String {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn a_crafted_configuration_is_read_and_its_sections_begin_at_lines(
+            text in "((frontend|listen|defaults|mode|from|http|tcp|#|é)[ \t\n]){0,30}"
+        ) {
+            for (at, _) in sections(&text).http {
+                proptest::prop_assert!(at == text.len() || text[..at].ends_with('\n'));
+            }
+        }
+    }
+
     #[test]
     fn the_mode_of_a_section_is_its_own_or_that_of_its_defaults() {
         let text = "global\ndefaults web\n  mode http\nfrontend a\n  bind :1\nlisten b # mode http\n  mode tcp\n\

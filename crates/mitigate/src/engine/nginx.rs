@@ -291,6 +291,19 @@ stream { server { listen 1; } }
         assert!(!all("server { location / { include proxy_params; } }")[0].text.contains("proxy_set_header"));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn a_crafted_configuration_is_read_or_refused_and_keeps_its_own_lines(
+            text in "[a-z{};#$ \n\"'\\\\é]{0,80}|(http|server|x) ?[{;] ?(server [{]|proxy_set_header a b;|[}]){0,9}"
+        ) {
+            if let Ok(blocks) = blocks(&text) {
+                let (new, _) = super::super::insert(&text, insertions(&blocks, "/x.conf", &["X-A"], HTTP));
+                let added = new.replace("\n    include /x.conf;", "").replace("\n    proxy_set_header X-A \"\";", "");
+                proptest::prop_assert!(added == text || added.replacen('\n', "", 1) == text, "{added:?} of {text:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_configuration_whose_braces_do_not_pair_is_refused_with_its_line() {
         assert_eq!(blocks("http {\n server { }\n").unwrap_err(), Error::Unclosed(1));

@@ -144,6 +144,50 @@ fn a_connection_that_is_lost_in_the_middle_undoes_what_was_done_when_it_is_back(
 }
 
 #[test]
+fn a_run_that_dies_in_the_middle_is_put_back_by_an_undo() {
+    let Some(front) = Front::start(Kind::Nginx, false) else { return };
+    let before = files(&front.settings());
+    let change = planned(&front).unwrap();
+    let mut notes = Notes::default();
+    let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let hands = Clumsy(|words: &[&str]| {
+            assert!(!words.contains(&"-t"), "it dies before the check");
+            false
+        });
+        let scope = scope(&front);
+        Worker { hands: &hands, journal: &mut notes, scope: &scope, break_lock: false }
+            .apply(&approved(&change))
+            .is_ok()
+    }));
+    assert!(died.is_err() && files(&front.settings()) != before);
+    assert!(known(&notes).is_cut_off() && !known(&notes).is_applied());
+    let err = undo(&front, &change, &mut notes).unwrap_err();
+    assert!(matches!(err, Error::Locked { .. }), "{err}");
+    let (scope, kept) = (scope(&front), notes.kept_files());
+    let mut worker = Worker { hands: &Here, journal: &mut notes, scope: &scope, break_lock: true };
+    worker.undo(&Written::write(&change).unwrap(), "J. Doe", &kept).unwrap();
+    assert_eq!(files(&front.settings()), before);
+    assert!(!known(&notes).is_cut_off());
+}
+
+#[test]
+fn programs_of_a_change_that_nobody_approved_are_not_run() {
+    let Some(front) = Front::start(Kind::Haproxy, false) else { return };
+    let mut change = planned(&front).unwrap();
+    let ran = front.settings().join("ran");
+    let prove = change.prove.as_mut().unwrap();
+    prove.works = vec![directive::change::Command::new(["touch", ran.to_str().unwrap()])];
+    let scope = scope(&front);
+    let ask =
+        |is_approved| mitigate::prove::Prover::new(&change, "00", &scope, is_approved).unwrap().prove(None, now());
+    let proof = ask(false);
+    assert!(!ran.exists());
+    assert!(proof.unasked.iter().any(|one| one.contains("nobody has approved this change")), "{proof:?}");
+    ask(true);
+    assert!(ran.exists());
+}
+
+#[test]
 fn a_file_that_somebody_else_changed_since_is_not_overwritten_by_an_undo() {
     let Some(front) = Front::start(Kind::Haproxy, false) else { return };
     let change = planned(&front).unwrap();

@@ -14,6 +14,7 @@ use super::journal::InCase;
 use super::{Place, change, clock, known, scope, show};
 use crate::clock::Clock;
 use crate::error::CommandError;
+use crate::progress::Stop;
 use crate::ui::Ui;
 
 /// Carry out an approved change, prove it, and undo it if it does not hold
@@ -85,6 +86,8 @@ pub(super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         };
         CommandError::because("nothing was touched: the change is not approved", err).hint(hint)
     })?;
+    // The first Ctrl-C ends nothing in the middle: the end is seconds away, and half a change is worse than none.
+    let _stop = Stop::listen();
     let mut journal = open.journal(ui);
     let mut worker =
         Worker { hands: hands.as_ref(), journal: &mut journal, scope: &scope, break_lock: args.break_lock };
@@ -97,8 +100,9 @@ pub(super) fn prove(ui: &mut Ui, args: &ProveArgs) -> Result<Exit, CommandError>
     let mut open = Open::new(&args.place, &args.change)?;
     let scope = scope(&args.place.scope)?;
     let written = open.written.clone();
+    let is_approved = known(&open.state, &written).is_some_and(|known| known.approved);
     let mut journal = open.journal(ui);
-    let proof = ask(&mut journal, &written, &scope)?;
+    let proof = ask(&mut journal, &written, &scope, is_approved)?;
     finish(journal, &proof)
 }
 
@@ -107,9 +111,10 @@ pub(super) fn ask(
     journal: &mut InCase<'_>,
     written: &Written,
     scope: &::directive::scope::Scope,
+    is_approved: bool,
 ) -> Result<Proof, CommandError> {
     let cannot = |err| CommandError::because("the change could not be proved", err);
-    let prover = Prover::new(written.change(), written.sha256(), scope).map_err(cannot)?;
+    let prover = Prover::new(written.change(), written.sha256(), scope, is_approved).map_err(cannot)?;
     let proof = prover.prove(None, journal.clock.now());
     let append = |journal: &mut InCase<'_>, body| {
         journal.append(body).map_err(|err| CommandError::new(format!("the case cannot be written: {err}")))
@@ -137,6 +142,7 @@ pub(super) fn undo(ui: &mut Ui, args: &UndoArgs) -> Result<Exit, CommandError> {
         return Err(CommandError::new("the change is undone already"));
     }
     let hands = args.place.login.hands(&open.written.change().target.host)?;
+    let _stop = Stop::listen();
     let written = open.written.clone();
     let mut journal = open.journal(ui);
     let mut worker =

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ::case::Case;
 use ::directive::change::{Change, Kind, Written};
 use ::directive::pack::Pack;
-use ::directive::record::{ChangeStep, Stage};
+use ::directive::record::{ChangeStep, DutyCount, Stage};
 use ::directive::scope::Scope;
 use ::directive::state::State;
 use ::directive::text::escape;
@@ -255,7 +255,8 @@ fn planned(ui: &mut Ui, case: &mut Case, clock: Clock, written: &Written) -> Res
 /// Says what was planned, and what comes next.
 fn tell(ui: &mut Ui, args: &Args, written: &Written) {
     if ui.is_json() {
-        return;
+        let at = written.change().made;
+        return ui.record(&crate::command::summary(&[], DutyCount::default(), Exit::Done, at));
     }
     let width = ui.width();
     ui.text(&show::change(written, width));

@@ -84,7 +84,7 @@ fn look(ui: &mut Ui, args: &Args, seen: &mut BTreeMap<String, String>) -> Result
                 exit = exit.and(Exit::Act);
             }
             if fault.is_some() || noticed.is_new || !noticed.why.is_empty() {
-                let proof = super::apply::ask(&mut journal, &written, &scope)?;
+                let proof = super::apply::ask(&mut journal, &written, &scope, mitigation.approved)?;
                 if !journal.ui.is_json() {
                     let shown = show::proof(&proof);
                     journal.ui.text(&format!("{}: {shown}", escape(name)));
