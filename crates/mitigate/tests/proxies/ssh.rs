@@ -113,7 +113,7 @@ fn an_ssh_server_that_dies_in_the_middle_and_comes_back_finds_everything_put_bac
             (1, _) => seen.set(2),
             (2, _) => {
                 let mut sshd = sshd.borrow_mut();
-                sshd.child = Sshd::spawn(&sshd.dir.path().to_owned());
+                sshd.child = Sshd::spawn(sshd.dir.path());
                 sshd.wait();
                 seen.set(3);
             }
