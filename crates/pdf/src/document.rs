@@ -164,9 +164,12 @@ impl Setting<'_> {
             self.paper.tree.open(Tag::LI);
             let dot = self.paper.fonts.block(&[span("•", BODY.ink(SOFT))], 12.0);
             let body = self.paper.fonts.block(&item, self.paper.width() - 13.0);
-            let dot = Poured::new(dot, SIDE + 2.0, self.paper.tree.add(Tag::Lbl));
+            // The list says that it has dots; none needs to be read aloud.
+            self.paper.need(body.height().min(28.0));
+            let at = (SIDE + 2.0, self.paper.y);
+            self.paper.put(dot, at, None);
             let body = Poured::new(body, SIDE + 13.0, self.paper.tree.add(Tag::LBody));
-            self.paper.pour(vec![dot, body], |_| {});
+            self.paper.pour(vec![body], |_| {});
             self.paper.y += 2.0;
             self.paper.tree.close();
         }
@@ -255,8 +258,9 @@ impl Setting<'_> {
         self.heading(2, "Every address accounted for");
         let unaccounted = ("unaccounted", self.view.unaccounted);
         let counts = self.view.ledger.iter().copied().chain([unaccounted]);
+        let counts: Vec<_> = counts.collect();
         let cells =
-            counts.map(|(name, number)| vec![plain(name), vec![span(number.to_string(), BODY.bold())]]).collect();
+            counts.into_iter().map(|(name, number)| vec![plain(name), vec![span(number.to_string(), BODY.bold())]]);
         rows(&mut self.paper, &[("Addresses", 3.0), ("How many", 1.0)].map(column), cells);
         for sentence in std::mem::take(&mut self.view.sentences) {
             self.paragraph(&[span(sentence, BODY)]);
@@ -289,7 +293,7 @@ fn column(of: (&'static str, f32)) -> Column<'static> {
 }
 
 /// A table of rows that are all there.
-fn rows(paper: &mut Paper, columns: &[Column<'_>], cells: Vec<Vec<Vec<Span>>>) {
+fn rows(paper: &mut Paper, columns: &[Column<'_>], cells: impl IntoIterator<Item = Vec<Vec<Span>>>) {
     let mut table = Table::begin(paper, columns);
     cells.into_iter().for_each(|row| table.row(row));
     table.end();

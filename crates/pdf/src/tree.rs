@@ -9,6 +9,8 @@ use krilla::tagging::{Identifier, Node, TagGroup, TagKind, TagTree};
 #[derive(Default)]
 pub(crate) struct Tree {
     knots: Vec<Knot>,
+    /// The tags that knots bear, each once as far as it comes again.
+    kinds: Vec<TagKind>,
     roots: Vec<usize>,
     open: Vec<usize>,
     leaves: Vec<Option<Identifier>>,
@@ -23,8 +25,19 @@ pub(crate) struct KnotId(usize);
 pub(crate) struct LeafId(usize);
 
 struct Knot {
-    tag: Option<TagKind>,
+    /// Its place among the kinds: half a million knots bear the same dozen tags.
+    kind: u32,
     children: Vec<Child>,
+}
+
+impl Knot {
+    /// Most knots are cells of a table with one leaf: room for four would be three too many, a hundred thousand times.
+    fn hang(&mut self, child: Child) {
+        if self.children.is_empty() {
+            self.children.reserve_exact(1);
+        }
+        self.children.push(child);
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -49,19 +62,31 @@ impl Tree {
     /// Adds a tag to the one that is open, without opening it.
     pub(crate) fn add(&mut self, tag: impl Into<TagKind>) -> KnotId {
         let at = self.knots.len();
-        self.knots.push(Knot { tag: Some(tag.into()), children: Vec::new() });
+        let kind = self.kind(tag.into());
+        self.knots.push(Knot { kind, children: Vec::new() });
         match self.open.last() {
-            Some(&parent) => self.knots[parent].children.push(Child::Knot(at)),
+            Some(&parent) => self.knots[parent].hang(Child::Knot(at)),
             None => self.roots.push(at),
         }
         KnotId(at)
+    }
+
+    fn kind(&mut self, tag: TagKind) -> u32 {
+        // Titles and descriptions differ each time, and the dozen plain tags come first.
+        let known = self.kinds.iter().take(24).position(|known| *known == tag);
+        let at = known.unwrap_or_else(|| {
+            self.kinds.push(tag);
+            self.kinds.len() - 1
+        });
+        // A document has far fewer than four billion tags.
+        u32::try_from(at).unwrap_or_default()
     }
 
     /// Something that will be drawn under a tag.
     pub(crate) fn leaf(&mut self, under: KnotId) -> LeafId {
         let at = self.leaves.len();
         self.leaves.push(None);
-        self.knots[under.0].children.push(Child::Leaf(at));
+        self.knots[under.0].hang(Child::Leaf(at));
         LeafId(at)
     }
 
@@ -83,9 +108,9 @@ impl Tree {
 
     /// Depth is that of our own layout: at most a cell in a row in a table in a section.
     fn group(&mut self, at: usize) -> Option<TagGroup> {
-        let tag = self.knots[at].tag.take()?;
+        let tag = self.kinds.get(self.knots[at].kind as usize)?.clone();
         let children = std::mem::take(&mut self.knots[at].children);
-        let mut group = TagGroup::new(tag);
+        let mut group = TagGroup::with_children(tag, Vec::with_capacity(children.len()));
         for child in children {
             match child {
                 Child::Knot(knot) => group.children.extend(self.group(knot).map(Node::Group)),

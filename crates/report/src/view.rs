@@ -157,16 +157,16 @@ pub struct GapView {
 }
 
 /// Label, question and answer of the form; no answer is an empty string.
-pub type Shown = (String, String, String);
+pub type Shown<'a> = (&'a str, &'a str, String);
 
 /// The authority's form.
 pub struct FormView<'a> {
     /// As it was filled.
     pub filled: &'a Filled,
     /// What is asked once.
-    pub fields: Vec<Shown>,
+    pub fields: Vec<Shown<'a>>,
     /// What is asked of each instance, with its name.
-    pub rows: Vec<(String, Vec<Shown>)>,
+    pub rows: Vec<(String, Vec<Shown<'a>>)>,
     /// Required answers that nobody knows.
     pub missing: Vec<String>,
     /// Rules that do not hold.
@@ -328,9 +328,9 @@ fn gaps(gaps: &[Gap]) -> Vec<GapView> {
 }
 
 fn form(filled: &Filled) -> FormView<'_> {
-    let shown = |answer: &crate::fill::Answer| {
-        (answer.label.clone(), answer.question.clone(), answer.value.as_deref().map(escape).unwrap_or_default())
-    };
+    fn shown(answer: &crate::fill::Answer) -> Shown<'_> {
+        (&answer.label, &answer.question, answer.value.as_deref().map(escape).unwrap_or_default())
+    }
     FormView {
         filled,
         fields: filled.fields.iter().map(shown).collect(),

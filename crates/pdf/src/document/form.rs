@@ -24,7 +24,7 @@ impl Setting<'_> {
         if !fields.is_empty() {
             self.heading(3, "Answers");
             let columns = [("No.", 1.2), ("Question", 3.0), ("Answer", 2.6)].map(column);
-            rows(&mut self.paper, &columns, fields.iter().map(answer).collect());
+            rows(&mut self.paper, &columns, fields.iter().map(answer));
         }
     }
 
@@ -42,6 +42,7 @@ impl Setting<'_> {
         let Some((_, questions)) = inventory.first() else { return };
         self.paper.format((A4.1, A4.0));
         self.heading(3, "Inventory");
+        self.paragraph(&[span("– stands for what nobody knows.", SMALL)]);
         let legend = questions.iter().map(|(label, question, _)| format!("{label} {question}")).collect::<Vec<_>>();
         self.paragraph(&[span(legend.join("   "), SMALL)]);
         let size = SMALL.size(6.6);
@@ -53,11 +54,7 @@ impl Setting<'_> {
         for (name, answers) in &inventory {
             let mut cells = vec![vec![span(name, BODY.size(6.6).bold())]];
             cells.extend(answers.iter().map(|(_, _, value)| {
-                if value.is_empty() {
-                    vec![span("not known", size.ink(WARN))]
-                } else {
-                    vec![span(value, BODY.size(6.6))]
-                }
+                if value.is_empty() { vec![span("–", size.ink(WARN))] } else { vec![span(value, BODY.size(6.6))] }
             }));
             table.row(cells);
         }
@@ -67,19 +64,19 @@ impl Setting<'_> {
 
 /// How wide each column wants to be: by its longest answers, within bounds, so that a column of yes and no stays
 /// narrow.
-fn shares(inventory: &[(String, Vec<Shown>)]) -> Vec<f32> {
+fn shares(inventory: &[(String, Vec<Shown<'_>>)]) -> Vec<f32> {
     let columns = 1 + inventory.first().map_or(0, |(_, answers)| answers.len());
     let mut longest = vec![0_usize; columns];
     for (name, answers) in inventory {
-        longest[0] = longest[0].max(name.chars().count());
+        longest[0] = longest[0].max(name.chars().count()).max("Instance".len());
         for (at, (label, _, value)) in answers.iter().enumerate().take(columns - 1) {
             longest[at + 1] = longest[at + 1].max(value.chars().count()).max(label.chars().count());
         }
     }
-    longest.into_iter().map(|letters| (letters as f32).clamp(13.0, 36.0)).collect()
+    longest.into_iter().map(|letters| (letters as f32 + 3.0).clamp(6.5, 44.0)).collect()
 }
 
-fn answer((label, question, value): &Shown) -> Vec<Vec<Span>> {
+fn answer((label, question, value): &Shown<'_>) -> Vec<Vec<Span>> {
     let value = if value.is_empty() { vec![span("not known", BODY.ink(WARN))] } else { plain(value) };
-    vec![vec![span(label, BODY.bold())], plain(question), value]
+    vec![vec![span(*label, BODY.bold())], plain(*question), value]
 }

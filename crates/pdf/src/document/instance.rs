@@ -1,5 +1,6 @@
 //! Instance: what does the report say of each instance?
 
+use krilla::tagging::Tag;
 use report::view::{AccountView, FindingView, InstanceView, MomentView, TracesView, WitnessView};
 
 use super::{Setting, column, gap, plain, rows};
@@ -17,7 +18,7 @@ impl Setting<'_> {
         }
         let columns =
             [("Instance", 2.2), ("Verdict", 1.5), ("Version", 1.8), ("Findings", 0.8), ("Gaps", 0.7)].map(column);
-        rows(&mut self.paper, &columns, instances.iter().map(overview).collect());
+        rows(&mut self.paper, &columns, instances.iter().map(overview));
         for instance in instances {
             self.instance(&instance);
         }
@@ -61,7 +62,7 @@ impl Setting<'_> {
         if !of.accounts.is_empty() {
             self.heading(4, "Accounts to reset");
             let columns = [("Account", 1.5), ("Kind", 1.0), ("Logins since the first sign", 2.6), ("From", 1.9)];
-            rows(&mut self.paper, &columns.map(column), of.accounts.iter().map(account).collect());
+            rows(&mut self.paper, &columns.map(column), of.accounts.iter().map(account));
             self.more(of.more_accounts, "accounts are in the list’s own file");
         }
         if !of.reach.is_empty() {
@@ -82,16 +83,16 @@ impl Setting<'_> {
         }
         self.heading(4, "Findings");
         let columns = [("Severity", 0.8), ("What", 1.5), ("Where and why", 4.6)].map(column);
-        rows(&mut self.paper, &columns, of.findings.iter().map(finding).collect());
+        rows(&mut self.paper, &columns, of.findings.iter().map(finding));
         self.more(of.more, "findings are in the JSON form of this report");
     }
 
     fn facts(&mut self, of: &InstanceView<'_>) {
-        let facts = of.facts.iter().map(|(name, value)| vec![vec![span(*name, SMALL.bold())], plain(value)]);
-        let facts: Vec<_> = facts.collect();
-        if !facts.is_empty() {
-            rows(&mut self.paper, &[("Fact", 1.0), ("Value", 5.0)].map(column), facts);
+        for (name, value) in &of.facts {
+            self.paper.text(Tag::P, &[span(format!("{name}:  "), SMALL.bold()), span(value, BODY)], 0.0);
+            self.paper.y += 1.5;
         }
+        self.paper.skip(4.0);
         if !of.witnesses.is_empty() {
             self.heading(4, "What shows the version");
             self.list(of.witnesses.iter().map(witness).collect());

@@ -110,6 +110,8 @@ fn every_rule_of_the_form_is_refused_at_the_door_in_the_forms_own_words() {
         match &rule.demands {
             Demand::Filled(field) => set(&mut report, field.get_ref(), None),
             Demand::Answered(answer) => set(&mut report, answer.field.get_ref(), None),
+            Demand::Sum(sum) => set(&mut report, sum.total.get_ref(), Some("999")),
+            Demand::AtMost(most) => set(&mut report, most.field.get_ref(), Some("999")),
             Demand::Rows => report["form"]["rows"] = json!([]),
             Demand::NoRows => {}
         }
