@@ -8,6 +8,7 @@ pub(crate) mod manifest;
 pub(crate) mod mitigate;
 pub(crate) mod report;
 pub(crate) mod respond;
+pub(crate) mod serve;
 pub(crate) mod update;
 
 use std::fs::File;

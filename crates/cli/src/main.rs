@@ -45,6 +45,7 @@ enum Command {
     Mitigate(command::mitigate::Args),
     Update(command::update::Args),
     Report(command::report::Args),
+    Serve(command::serve::Args),
     Case(command::case::Args),
 }
 
@@ -72,6 +73,7 @@ fn run(ui: &mut Ui, cli: &Cli) -> Result<Exit, CommandError> {
         Command::Mitigate(args) => command::mitigate::run(ui, args),
         Command::Update(args) => command::update::run(ui, args),
         Command::Report(args) => command::report::run(ui, args),
+        Command::Serve(args) => command::serve::run(ui, args),
         Command::Case(args) => command::case::run(ui, args),
     }
 }

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
+use crate::record::Status;
+use crate::verdict::Verdict;
 use crate::workbook::Workbook;
 
 /// A report form.
@@ -31,6 +33,9 @@ pub struct Form {
     /// Questions that are asked for each instance.
     #[serde(default, rename = "column")]
     pub columns: Vec<Field>,
+    /// The actions of the directive that handing in this form does, in the order in which they are due.
+    #[serde(default)]
+    pub actions: Vec<Spanned<String>>,
     /// The most instances that the form has room for.
     pub most_rows: Option<usize>,
     /// The workbook that the authority wants filled, if it publishes one.
@@ -98,6 +103,33 @@ pub enum Origin {
     CheckedAt,
     /// What the latest check saw, in one sentence.
     Coverage,
+    /// How many instances there are, of all or of a kind: `count`, `count.affected`, `count.compromised`.
+    Count(Counted),
+}
+
+/// Which instances are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// All.
+    All,
+    /// Those whose version has a status: `affected`, `fixed`, `unknown`.
+    Status(Status),
+    /// Those with a latest verdict: `compromised`, `mismatch`, `inconclusive`, `no-evidence-found`.
+    Verdict(Verdict),
+    /// Those that were not checked: `not-checked`.
+    NotChecked,
+}
+
+impl Counted {
+    fn of(kind: &str) -> Option<Self> {
+        Some(match kind {
+            "affected" => Self::Status(Status::Affected),
+            "fixed" => Self::Status(Status::Fixed),
+            "unknown" => Self::Status(Status::Unknown),
+            "not-checked" => Self::NotChecked,
+            _ => Self::Verdict(Verdict::ALL.into_iter().find(|verdict| verdict.as_str() == kind)?),
+        })
+    }
 }
 
 impl<'de> Deserialize<'de> for Origin {
@@ -108,6 +140,12 @@ impl<'de> Deserialize<'de> for Origin {
             Some(("mark", name)) => Self::Mark(name.to_owned()),
             Some(("action", id)) => Self::Action(id.to_owned()),
             Some(("why", id)) => Self::Why(id.to_owned()),
+            Some(("count", kind)) => Self::Count(Counted::of(kind).ok_or_else(|| {
+                de::Error::custom(format!(
+                    "{kind:?} is no kind of instance: expected affected, fixed, unknown, compromised, mismatch, \
+                     inconclusive, no-evidence-found or not-checked"
+                ))
+            })?),
             _ => match text.as_str() {
                 "organisation" => Self::Organisation,
                 "any-instance" => Self::AnyInstance,
@@ -120,11 +158,12 @@ impl<'de> Deserialize<'de> for Origin {
                 "verdict" => Self::Verdict,
                 "checked-at" => Self::CheckedAt,
                 "coverage" => Self::Coverage,
+                "count" => Self::Count(Counted::All),
                 _ => {
                     return Err(de::Error::custom(format!(
                         "{text:?} is no origin: expected organisation, any-instance, name, addresses, \
-                         addresses-private, addresses-public, version, status, verdict, checked-at, coverage, \
-                         fact.NAME, mark.NAME, action.ID or why.ID"
+                         addresses-private, addresses-public, version, status, verdict, checked-at, coverage, count, \
+                         count.KIND, fact.NAME, mark.NAME, action.ID or why.ID"
                     )));
                 }
             },
@@ -156,6 +195,39 @@ pub struct Answer {
     pub is: String,
 }
 
+/// A total and its parts.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Sum {
+    /// The question for the total.
+    pub total: Spanned<String>,
+    /// The questions for the parts.
+    pub of: Vec<Spanned<String>>,
+}
+
+/// A part and its whole.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AtMost {
+    /// The question for the part.
+    pub field: Spanned<String>,
+    /// The question for the whole.
+    pub of: Spanned<String>,
+}
+
+impl Demand {
+    /// The questions that it is about.
+    pub fn names(&self) -> Vec<&Spanned<String>> {
+        match self {
+            Self::Filled(field) => vec![field],
+            Self::Answered(answer) => vec![&answer.field],
+            Self::Sum(sum) => std::iter::once(&sum.total).chain(&sum.of).collect(),
+            Self::AtMost(most) => vec![&most.field, &most.of],
+            Self::Rows | Self::NoRows => Vec::new(),
+        }
+    }
+}
+
 /// What a rule demands.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -164,6 +236,10 @@ pub enum Demand {
     Filled(Spanned<String>),
     /// That question must be answered so.
     Answered(Answer),
+    /// Numbers that must add up to another.
+    Sum(Sum),
+    /// A number that must not be larger than another.
+    AtMost(AtMost),
     /// The instance list must have a row.
     Rows,
     /// The instance list must be empty.

@@ -5,11 +5,13 @@
 
 pub mod action;
 pub mod advisory;
+pub mod answers;
 pub mod change;
 pub mod deadline;
 pub mod difference;
 pub mod draft;
 pub mod example;
+mod filing;
 pub mod form;
 pub mod hunting;
 mod instance;

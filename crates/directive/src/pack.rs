@@ -5,6 +5,7 @@
 //! line and caret, and nowhere below. Signatures are `feed`'s question.
 //! Layout: design section 3.
 
+mod questions;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,7 @@ use jiff::tz::TimeZone;
 use sha2::{Digest as _, Sha256};
 
 use crate::action::{Action, Directive};
-use crate::deadline::{Calendar, Holidays};
+use crate::deadline::{Calendar, Holidays, Moments};
 use crate::example::Examples;
 use crate::form::Form;
 use crate::hunting::Hunting;
@@ -164,6 +165,18 @@ impl Pack {
     /// The workaround of that id.
     pub fn workaround(&self, id: &str) -> Option<&Workaround> {
         self.workarounds.iter().find(|workaround| workaround.id.get_ref() == id)
+    }
+
+    /// The actions that handing in the form does, each with the time at which it is due, as far as one is set that does
+    /// not depend on a case.
+    pub fn filing(&self, now: Timestamp) -> Vec<(&Action, Option<Timestamp>)> {
+        let release = self.product.fixing_release(now).map(|release| release.released);
+        let due = |action: &Action| {
+            let moments = Moments { issued: Some(self.issued_with(action)), release, ..Moments::default() };
+            action.due.next(&moments, self.calendar(), &[])
+        };
+        let actions = self.form.actions.iter().filter_map(|id| self.action(id.get_ref()));
+        actions.map(|action| (action, due(action))).collect()
     }
 
     /// The action of that id.

@@ -6,6 +6,7 @@
 //! Source: ED 21-03 action 3; the advisories that each pack's `SOURCES.md` names.
 
 mod integrity;
+mod vulnerability;
 mod weigh;
 
 use std::cmp::Ordering;
@@ -18,6 +19,7 @@ use crate::record::{Confidence, Status, Witness};
 use crate::text::escape;
 use crate::version::Scheme;
 pub use integrity::{Fingerprint, Integrity, MetadataRule, Octal, SignatureScheme, SignedManifest};
+pub use vulnerability::Exposure;
 
 /// A product, as its pack describes it.
 #[derive(Debug, Clone, Deserialize)]
@@ -229,19 +231,19 @@ impl Product {
 
     /// The affected range that holds `version`, described.
     fn in_affected(&self, version: &str) -> Option<String> {
-        let not_before = |from: &Option<String>| match from {
-            Some(from) => matches!(self.scheme.compare(version, from), Some(Ordering::Equal | Ordering::Greater)),
-            None => true,
-        };
-        let before = |end: &Option<String>| match end {
-            Some(end) => self.scheme.compare(version, end) == Some(Ordering::Less),
-            None => true,
-        };
-        let range = self.affected.iter().find(|range| not_before(&range.from) && before(&range.before))?;
+        let range = self.affected.iter().find(|range| self.is_in(range, version))?;
         let from = range.from.as_deref().map(|from| format!(" from {from}")).unwrap_or_default();
         let to = range.before.as_deref().map(|end| format!(" before {end}")).unwrap_or_default();
         let cve = if range.cve.is_empty() { String::new() } else { format!(" ({})", range.cve.join(", ")) };
         Some(format!("{from}{to}{cve}"))
+    }
+
+    /// Whether a range holds a version.
+    fn is_in(&self, range: &Range, version: &str) -> bool {
+        let not_before =
+            |from: &String| matches!(self.scheme.compare(version, from), Some(Ordering::Equal | Ordering::Greater));
+        let before = |end: &String| self.scheme.compare(version, end) == Some(Ordering::Less);
+        range.from.as_ref().is_none_or(not_before) && range.before.as_ref().is_none_or(before)
     }
 
     /// The latest release up to `now` that is not affected itself.

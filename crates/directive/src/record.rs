@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub use crate::filing::{Attestation, Filings, Receipt, Submission, SubmissionWay};
 pub use crate::instance::{Confidence, Instance, InstanceState, Owner, Status, Version, Witness};
 pub use crate::ledger::{Difference, Ledger, Merge, ThirdParty, UdpCount, Way};
 pub use crate::mitigation::{ChangeStep, Proof, Stage};
@@ -111,6 +112,12 @@ pub enum Body {
     Change(ChangeStep),
     /// What requests from outside met.
     Proof(Proof),
+    /// An officer answers for a report.
+    Attestation(Attestation),
+    /// A report was handed over.
+    Submission(Submission),
+    /// The authority took a report.
+    Receipt(Receipt),
     /// The last line of a stream. A stream without one is incomplete.
     Summary(Summary),
 }

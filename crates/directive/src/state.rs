@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use crate::mitigation::Mitigation;
 use crate::record::{
-    Account, Body, Conclusion, Coverage, Finding, Gap, Instance, InstanceState, Ledger, Mark, Merge, Moment, Opening,
-    Outcome, Record, Status, Step, Version,
+    Account, Body, Conclusion, Coverage, Filings, Finding, Gap, Instance, InstanceState, Ledger, Mark, Merge, Moment,
+    Opening, Outcome, Record, Status, Step, Version,
 };
 use crate::verdict::Verdict;
 
@@ -27,6 +27,8 @@ pub struct State {
     pub log: Log,
     /// Gaps of the latest discovery that belong to no instance.
     pub gaps: Vec<Gap>,
+    /// What became of its reports.
+    pub filings: Filings,
 }
 
 /// What is known of one instance.
@@ -220,6 +222,9 @@ impl State {
                 };
                 log.marks.insert(mark.mark.clone(), (at, record.id.clone(), mark.clone()));
             }
+            (Body::Attestation(one), _) => self.filings.attestations.push((at, record.id.clone(), one.clone())),
+            (Body::Submission(one), _) => self.filings.submissions.push((at, one.clone())),
+            (Body::Receipt(one), _) => self.filings.receipts.push((at, record.id.clone(), one.clone())),
             // What belongs to an instance and names none, and what is only told.
             (
                 Body::Finding(_)

@@ -24,6 +24,9 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All of them, from worst to best.
+    pub const ALL: [Self; 4] = [Self::Compromised, Self::Mismatch, Self::Inconclusive, Self::NoEvidenceFound];
+
     /// Weighs findings and gaps.
     ///
     /// A finding counts from [`Severity::Medium`]; what is less is reported and changes nothing.

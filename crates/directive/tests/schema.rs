@@ -45,6 +45,9 @@ fn records() -> Vec<Record> {
         ),
         (Some("vpn1"), Body::Change(change())),
         (Some("vpn1"), Body::Proof(proof())),
+        (None, Body::Attestation(attestation())),
+        (None, Body::Submission(submission())),
+        (None, Body::Receipt(receipt())),
         (None, Body::Summary(summary())),
     ];
     let stamped = bodies.into_iter().enumerate();
@@ -289,6 +292,46 @@ fn proof() -> Proof {
         lost: vec!["/login: status 403".into()],
         unasked: vec!["HTTP/2: it is not spoken there".into()],
         until: Some(at("2021-04-22T13:00:00Z")),
+    }
+}
+
+fn attestation() -> Attestation {
+    Attestation {
+        directive: "ed-21-03".into(),
+        pack_sha256: "44".repeat(32),
+        report_sha256: "55".repeat(32),
+        as_of: at("2021-04-22T00:00:00Z"),
+        officer: "J. Doe".into(),
+        role: "Chief Information Officer".into(),
+        complete: true,
+        replaces: Some("66".repeat(32)),
+        fingerprint: "SHA256:abc".into(),
+        statement: "portcullis-attestation 1\n".into(),
+        signature: "-----BEGIN SSH SIGNATURE-----\n".into(),
+    }
+}
+
+fn submission() -> Submission {
+    Submission {
+        directive: "ed-21-03".into(),
+        report_sha256: "55".repeat(32),
+        way: SubmissionWay::Server,
+        to: "https://reports.authority.example".into(),
+    }
+}
+
+fn receipt() -> Receipt {
+    Receipt {
+        directive: "ed-21-03".into(),
+        report_sha256: "55".repeat(32),
+        authority: "Example Authority".into(),
+        version: 2,
+        received: at("2021-04-23T20:00:00Z"),
+        due: Some(at("2021-04-23T21:00:00Z")),
+        late: false,
+        fingerprint: "SHA256:def".into(),
+        statement: "portcullis-receipt 1\n".into(),
+        signature: "-----BEGIN SSH SIGNATURE-----\n".into(),
     }
 }
 

@@ -15,8 +15,8 @@ const ROOMS: &[&str] = &["discover", "check", "mitigate", "update", "report"];
 
 /// Who may use whom.
 fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    let everything = [GROUND, ROOMS, &["case", "remote", "respond", "lab", "tuf", "pdf"]].concat();
-    let table: [(&str, Vec<&str>); 19] = [
+    let everything = [GROUND, ROOMS, &["case", "remote", "respond", "lab", "tuf", "pdf", "attest", "serve"]].concat();
+    let table: [(&str, Vec<&str>); 21] = [
         ("directive", vec![]),
         // Parsers of hostile disks: they know bytes at offsets and nothing of the product.
         ("image", vec![]),
@@ -36,6 +36,10 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("update", vec!["directive"]),
         // It turns a state into words, so that it needs no bytes of an instance.
         ("report", vec!["directive"]),
+        // Statements and signatures on both sides of the authority's door: texts and keys, nothing of an instance.
+        ("attest", vec!["directive"]),
+        // The authority's door: it takes in what others send, and so knows no room and no evidence.
+        ("serve", vec!["directive", "attest"]),
         // Fonts and a writer of PDF: nobody else should build them.
         ("pdf", vec!["directive", "report"]),
         ("case", vec!["directive"]),

@@ -16,7 +16,7 @@ const WRITE: &str = "std::fs::write";
 const SOCKET: &str = "std::net::TcpStream";
 
 /// Design, the table "may touch / must never". A fence may refuse more than this.
-const FENCES: [(&str, &[&str]); 19] = [
+const FENCES: [(&str, &[&str]); 21] = [
     ("directive", &[RUN, CLOCK, WRITE, SOCKET]),
     ("image", &[RUN, CLOCK, WRITE, SOCKET]),
     ("evidence", &[RUN, CLOCK, WRITE, SOCKET]),
@@ -32,6 +32,9 @@ const FENCES: [(&str, &[&str]); 19] = [
     ("mitigate", &[RUN, CLOCK, WRITE, SOCKET]),
     ("report", &[RUN, CLOCK, WRITE, SOCKET]),
     ("update", &[RUN, CLOCK, WRITE, SOCKET]),
+    ("attest", &[RUN, CLOCK, WRITE, SOCKET]),
+    // It listens in `listen.rs` and asks in `client.rs`; its clock is the authority's, or that of an exercise.
+    ("serve", &[RUN, CLOCK, WRITE]),
     ("pdf", &[RUN, CLOCK, WRITE, SOCKET]),
     ("case", &[RUN, CLOCK, SOCKET]),
     ("respond", &[RUN, CLOCK, WRITE, SOCKET]),
@@ -44,8 +47,8 @@ const FENCES: [(&str, &[&str]); 19] = [
 ];
 
 /// Crates that must be unable to reach the network, whatever their code says.
-const WITHOUT_NETWORK: [&str; 11] =
-    ["directive", "image", "evidence", "logs", "hunt", "feed", "check", "report", "update", "pdf", "case"];
+const WITHOUT_NETWORK: [&str; 12] =
+    ["directive", "image", "evidence", "logs", "hunt", "feed", "check", "report", "update", "pdf", "attest", "case"];
 
 /// What opens sockets, or exists to do so.
 const NETWORK: [&str; 22] = [

@@ -4,9 +4,11 @@
 //! and is listed as missing; a rule of the form that does not hold is listed in the form's own sense.
 //! Never guesses: an inconclusive check answers neither yes nor no.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use directive::form::{Answer as Wanted, Demand, Field, Form, Origin, Rule};
+use directive::answers::{self, Broken, Given, GivenRow, Judgement, Missing};
+use directive::form::{Counted, Field, Form, Origin};
 use directive::pack::Pack;
 use directive::state::{Known, Log, State};
 use serde::Serialize;
@@ -62,17 +64,6 @@ pub struct Answer {
     pub required: bool,
 }
 
-/// A rule that does not hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Broken {
-    /// The rule's id.
-    pub rule: String,
-    /// The instance, where the rule is about one.
-    pub instance: Option<String>,
-    /// What the rule demands.
-    pub text: String,
-}
-
 /// A value of the case with the records that prove it.
 struct Proved {
     value: String,
@@ -100,9 +91,9 @@ pub(crate) fn fill(pack: &Pack, state: &State) -> Filled {
             answers: form.columns.iter().map(|field| answer(field, &source(Some(known)))).collect(),
         })
         .collect();
-    let broken = broken(form, &fields, &rows);
-    let mut missing = missing(None, &fields);
-    missing.extend(rows.iter().flat_map(missing_of));
+    let judgement = judge(form, &fields, &rows);
+    let by_name: BTreeMap<&str, &Row> = rows.iter().map(|row| (row.instance.as_str(), row)).collect();
+    let missing = judgement.missing.iter().map(|missing| told(missing, &fields, &by_name)).collect();
     Filled {
         title: form.title.clone(),
         version: form.version.clone(),
@@ -111,7 +102,7 @@ pub(crate) fn fill(pack: &Pack, state: &State) -> Filled {
         fields,
         rows,
         missing,
-        broken,
+        broken: judgement.broken,
     }
 }
 
@@ -121,28 +112,25 @@ fn is_counted(known: &Known) -> bool {
     known.instance.product.is_some() || known.instance.has_evidence || !known.instance.addresses.is_empty()
 }
 
-fn missing_of(row: &Row) -> Vec<String> {
-    missing(Some(&row.instance), &row.answers)
-}
-
-fn missing(instance: Option<&str>, answers: &[Answer]) -> Vec<String> {
-    let wanted = answers.iter().filter(|answer| answer.required && answer.value.is_none());
-    wanted
-        .map(|answer| {
-            let whose = instance.map(|name| format!("{name}, ")).unwrap_or_default();
-            let why = answer.problem.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
-            format!("{whose}{}{why}", question(answer))
-        })
-        .collect()
-}
-
-fn question(answer: &Answer) -> String {
-    let colon = if answer.label.ends_with(')') { "" } else { ":" };
-    if answer.question.is_empty() {
-        answer.label.clone()
-    } else {
-        format!("{}{colon} {}", answer.label, answer.question)
+/// Holds the answers against the form, as the authority does.
+fn judge(form: &Form, fields: &[Answer], rows: &[Row]) -> Judgement {
+    fn given(answers: &[Answer]) -> Vec<Given<'_>> {
+        answers.iter().map(|answer| Given { id: &answer.id, value: answer.value.as_deref() }).collect()
     }
+    let rows: Vec<_> =
+        rows.iter().map(|row| GivenRow { instance: &row.instance, answers: given(&row.answers) }).collect();
+    answers::judge(form, &given(fields), &rows)
+}
+
+/// A question that nobody answered, and what the case says instead.
+fn told(missing: &Missing, fields: &[Answer], rows: &BTreeMap<&str, &Row>) -> String {
+    let row = missing.instance.as_ref().and_then(|name| rows.get(name.as_str()));
+    let answers = row.map_or(fields, |row| &row.answers);
+    let problem =
+        answers.iter().find(|answer| answer.id == missing.question).and_then(|answer| answer.problem.as_deref());
+    let whose = missing.instance.as_ref().map(|name| format!("{name}, ")).unwrap_or_default();
+    let why = problem.map(|why| format!(" ({why})")).unwrap_or_default();
+    format!("{whose}{}{why}", missing.text)
 }
 
 fn answer(field: &Field, source: &Source<'_>) -> Answer {
@@ -190,6 +178,7 @@ impl Source<'_> {
                 Proved::new(opening.organisation.clone(), "")
             }
             Origin::AnyInstance => self.any_instance(),
+            Origin::Count(counted) => self.count(*counted),
             Origin::Mark(mark) => {
                 let (_, record, mark) = self.log().marks.get(mark)?;
                 Proved::new(mark.value.clone(), record)
@@ -233,6 +222,19 @@ impl Source<'_> {
         let checks = self.pack.directive.actions.iter().filter(|action| action.does == directive::action::Does::Check);
         let skipped = checks.into_iter().find_map(|action| known.log.skipped(&self.name(action.id.get_ref())));
         skipped.and_then(|(_, record, _)| Proved::new("not-run", record))
+    }
+
+    /// How many instances there are, once a discovery has ended.
+    fn count(&self, counted: Counted) -> Option<Proved> {
+        let (_, record, _) = self.state.ledger.as_ref()?;
+        let all = self.state.instances_of(&self.pack.product.name).filter(|known| is_counted(known));
+        let is_of = |known: &&Known| match counted {
+            Counted::All => true,
+            Counted::Status(status) => known.instance.version.status == status,
+            Counted::Verdict(verdict) => known.verdict() == Some(verdict),
+            Counted::NotChecked => known.verdict().is_none(),
+        };
+        Proved::new(all.filter(is_of).count().to_string(), record)
     }
 
     fn any_instance(&self) -> Option<Proved> {
@@ -280,60 +282,5 @@ fn is_private(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
-    }
-}
-
-fn broken(form: &Form, fields: &[Answer], rows: &[Row]) -> Vec<Broken> {
-    let mut broken = Vec::new();
-    if form.most_rows.is_some_and(|most| rows.len() > most) {
-        let text = format!("The form has room for {} instances.", form.most_rows.unwrap_or_default());
-        broken.push(Broken { rule: "most-rows".into(), instance: None, text });
-    }
-    for rule in &form.rules {
-        let about_rows = names(rule).any(|name| form.columns.iter().any(|column| column.id.get_ref() == name));
-        if about_rows {
-            for row in rows.iter().filter(|row| !holds(rule, fields, Some(row), rows.len())) {
-                let instance = Some(row.instance.clone());
-                broken.push(Broken { rule: rule.id.clone(), instance, text: rule.text.clone() });
-            }
-        } else if !holds(rule, fields, None, rows.len()) {
-            broken.push(Broken { rule: rule.id.clone(), instance: None, text: rule.text.clone() });
-        }
-    }
-    let answers = fields.iter().map(|answer| (None, answer));
-    let in_rows = rows.iter().flat_map(|row| row.answers.iter().map(move |answer| (Some(&row.instance), answer)));
-    for (instance, answer) in answers.chain(in_rows).filter(|(_, answer)| answer.value.is_some()) {
-        if let Some(problem) = &answer.problem {
-            let text = format!("{}: {problem}.", answer.label);
-            broken.push(Broken { rule: format!("choices-{}", answer.id), instance: instance.cloned(), text });
-        }
-    }
-    broken
-}
-
-/// The questions that a rule names.
-fn names(rule: &Rule) -> impl Iterator<Item = &String> {
-    let demanded = match &rule.demands {
-        Demand::Filled(field) => Some(field.get_ref()),
-        Demand::Answered(answer) => Some(answer.field.get_ref()),
-        Demand::Rows | Demand::NoRows => None,
-    };
-    rule.when.iter().map(|answer| answer.field.get_ref()).chain(demanded)
-}
-
-fn holds(rule: &Rule, fields: &[Answer], row: Option<&Row>, rows: usize) -> bool {
-    let of = |id: &str| {
-        let in_row = row.into_iter().flat_map(|row| &row.answers);
-        fields.iter().chain(in_row).find(|answer| answer.id == id).and_then(|answer| answer.value.as_deref())
-    };
-    let is = |answer: &Wanted| of(answer.field.get_ref()) == Some(answer.is.as_str());
-    if rule.when.as_ref().is_some_and(|when| !is(when)) {
-        return true;
-    }
-    match &rule.demands {
-        Demand::Filled(field) => of(field.get_ref()).is_some(),
-        Demand::Answered(answer) => is(answer),
-        Demand::Rows => rows > 0,
-        Demand::NoRows => rows == 0,
     }
 }

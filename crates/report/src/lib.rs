@@ -3,23 +3,32 @@
 //! [`Report::build`] adds up a case under one pack: what was counted, checked and found, what is
 //! owed, and the authority's form with every value that the case can prove. A value that nobody
 //! knows stays empty and is listed. [`text`], [`html`], [`json`], [`csv`] and [`workbook`] put the same
-//! report in different forms; [`traces`] writes its timeline and its list of accounts. The same case and time give the
+//! report in different forms; [`stix`], [`csaf`] and [`incident`] hand it to other programs and to whoever answers for incidents; [`traces`] writes its timeline and its list of accounts. The same case and time give the
 //! same bytes.
 //! Never invents a value, never reads a clock, never touches a file.
 
+mod changed;
 mod chart;
+mod cpe;
+pub mod csaf;
 pub mod csv;
 mod fill;
+pub mod handover;
 pub mod html;
+pub mod incident;
 mod model;
+pub mod stix;
 pub mod text;
+mod tlp;
 pub mod traces;
 mod value;
 pub mod view;
 mod words;
 pub mod workbook;
 
-pub use fill::{Answer, Broken, Filled, Row};
+pub use changed::changed;
+pub use directive::answers::Broken;
+pub use fill::{Answer, Filled, Row};
 pub use model::{Built, InstanceReport, Report, ReportDuty};
 pub use words::dwell;
 

@@ -34,6 +34,8 @@ pub struct Report {
     pub rest: Option<String>,
     /// When the report was built.
     pub at: Timestamp,
+    /// When the case was opened.
+    pub opened: Option<Timestamp>,
     /// Whether all times are exercise times.
     pub exercise: bool,
     /// The program and version.
@@ -142,6 +144,7 @@ impl Report {
             issuer: pack.directive.issuer.name.clone(),
             rest: plan.rest.clone(),
             at: built.at,
+            opened: state.opening.as_ref().map(|(since, _)| *since),
             exercise: opening.is_some_and(|opening| opening.clock_offset != 0),
             tool: built.tool,
             records: built.records,

@@ -40,12 +40,24 @@ pub(crate) fn cell(value: &str) -> Shown {
 }
 
 /// A value for a cell of a CSV file, which spreadsheets open: never a formula.
+///
+/// A program that takes semicolons or tabs for the ends of cells, as many do by their language, begins a cell after each:
+/// what would be a formula there gets its apostrophe as well. The wide forms are read as the narrow ones in East Asia.
 pub(crate) fn csv(value: &str) -> String {
     let text = visible(value);
-    match text.chars().next() {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n') => format!("'{text}"),
-        _ => text,
+    let mut out = String::with_capacity(text.len() + 1);
+    if text.starts_with(['\t', '\n']) {
+        out.push('\'');
     }
+    let mut begins = true;
+    for c in text.chars() {
+        if begins && matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠') {
+            out.push('\'');
+        }
+        begins = matches!(c, ';' | '\t' | '\n');
+        out.push(c);
+    }
+    out
 }
 
 /// The text with everything made visible that is not, except line breaks, tabs and the two joiners
@@ -115,10 +127,19 @@ mod tests {
 
     #[test]
     fn a_formula_in_a_csv_file_is_a_text() {
-        for value in ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\n=1"] {
+        for value in ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "＝1", "＋1", "－1", "＠SUM(A1)", "\tx", "\nx"]
+        {
             assert_eq!(csv(value), format!("'{value}"));
         }
         assert_eq!([csv("10.0.0.1"), csv("a=b"), csv("\r=1")], ["10.0.0.1", "a=b", "\\r=1"]);
+    }
+
+    #[test]
+    fn a_formula_that_begins_a_cell_in_another_language_is_a_text_too() {
+        assert_eq!(csv("a;=cmd|' /C calc'!A0"), "a;'=cmd|' /C calc'!A0");
+        assert_eq!(csv("a\t@SUM(A1)\n-1"), "a\t'@SUM(A1)\n'-1");
+        assert_eq!(csv("\t=1"), "'\t'=1");
+        assert_eq!(csv("a; b;c=d"), "a; b;c=d");
     }
 
     #[test]

@@ -4,17 +4,20 @@ use std::path::{Path, PathBuf};
 
 use ::case::Case;
 use ::directive::pack::Pack;
-use ::directive::plan::{Again, plan};
-use ::directive::state::State;
 use ::directive::text::escape;
 use ::directive::verdict::Exit;
-use ::report::{Built, Report, workbook};
+use ::report::{Report, workbook};
 use clap::{Subcommand, ValueEnum};
 
-use crate::clock::{self, Clock};
 use crate::error::CommandError;
 use crate::open;
 use crate::ui::Ui;
+use work::Work;
+
+mod attest;
+mod receipt;
+mod submit;
+mod work;
 
 /// Put a case in words
 #[derive(clap::Args, Debug)]
@@ -56,11 +59,19 @@ enum What {
         /// A further font for a PDF (TrueType or OpenType), for scripts that the built-in ones lack
         #[arg(long = "font", value_name = "FILE")]
         fonts: Vec<PathBuf>,
+
+        /// Under which address the organisation publishes, for CSAF; default: a name made of the organisation's own
+        #[arg(long, value_name = "URI")]
+        namespace: Option<String>,
     },
     /// Say which answers of the authority's form are missing, and which of its rules do not hold
     ///
-    /// Exits 0 if the form is complete, 1 if it is not.
+    /// Says too whether an officer has attested the report, and what has changed since. Exits 0 if the form is
+    /// complete and what was attested still holds, 1 if not.
     Lint,
+    Attest(attest::Args),
+    Submit(submit::Args),
+    Receipt(receipt::Args),
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy)]
@@ -78,32 +89,49 @@ enum Form {
     TimelineCsv,
     /// Accounts that must be reset
     Accounts,
+    /// What was seen, with the published indicators that it matches: a bundle of STIX 2.1
+    Stix,
+    /// Which instances are open to what: a document of CSAF 2.0 in the profile VEX
+    Csaf,
+    /// Instances with a mismatch, for whoever takes incidents, as JSON
+    Incident,
+    /// The same for a person
+    IncidentText,
 }
 
 pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
-    if let What::Render { to, output, form, fonts } = &args.what {
+    if let What::Render { to, output, form, fonts, namespace } = &args.what {
         check(*to, output.as_deref(), form.as_deref(), fonts)?;
+        if namespace.is_some() && !matches!(to, Form::Csaf) {
+            return Err(CommandError::new("only a CSAF document has a namespace").hint("say `--to csaf` with it"));
+        }
     }
-    let case = Case::open_read_only(&args.case)?;
-    let (pack, report) = build(&case, args)?;
+    match &args.what {
+        What::Attest(what) => return attest::run(ui, args, what),
+        What::Submit(what) => return submit::run(ui, args, what),
+        What::Receipt(what) => return receipt::run(ui, args, what),
+        What::Render { .. } | What::Lint => {}
+    }
+    let work = Work::open(Case::open_read_only(&args.case)?, args)?;
+    let (pack, report) = (&work.pack, work.report(work.at));
     match &args.what {
         What::Render { to: Form::Xlsx, output: Some(output), form, .. } => {
-            workbook(ui, &pack, &report, output, form.as_deref())?;
+            workbook(ui, pack, &report, output, form.as_deref())?;
             Ok(Exit::Done)
         }
         What::Render { to: Form::Pdf, output: Some(output), fonts, .. } => {
             pages(ui, &report, output, fonts)?;
             Ok(Exit::Done)
         }
-        What::Render { to, output, .. } => {
-            let text = render(ui, *to, &pack, &report)?;
+        What::Render { to, output, namespace, .. } => {
+            let text = render(ui, *to, pack, &report, namespace.as_deref())?;
             match output {
                 Some(path) => super::write_file(path, text.as_bytes())?,
                 None => ui.text(&text),
             }
             Ok(Exit::Done)
         }
-        What::Lint => Ok(lint(ui, &report)),
+        _ => lint(ui, &work, &report),
     }
 }
 
@@ -128,7 +156,7 @@ fn check(to: Form, output: Option<&Path>, form: Option<&Path>, fonts: &[PathBuf]
     }
 }
 
-fn render(ui: &Ui, to: Form, pack: &Pack, report: &Report) -> Result<String, CommandError> {
+fn render(ui: &Ui, to: Form, pack: &Pack, report: &Report, namespace: Option<&str>) -> Result<String, CommandError> {
     let no_table = |err| CommandError::because("the table cannot be made", err);
     let timelines = report.instances.iter().map(|one| (one.instance.name.as_str(), one.timeline.as_slice()));
     let accounts = report.instances.iter().map(|one| (one.instance.name.as_str(), one.accounts.as_slice()));
@@ -144,6 +172,11 @@ fn render(ui: &Ui, to: Form, pack: &Pack, report: &Report) -> Result<String, Com
         }
         Form::TimelineCsv => ::report::traces::csv(timelines).map_err(no_table),
         Form::Accounts => ::report::traces::accounts(accounts).map_err(no_table),
+        Form::Stix => ::report::stix::render(report, pack)
+            .map_err(|err| CommandError::because("the STIX bundle cannot be made", err)),
+        Form::Csaf => ::report::csaf::render(report, pack, namespace)
+            .map_err(|err| CommandError::because("the CSAF document cannot be made", err)),
+        Form::Incident | Form::IncidentText => incident(ui, to, report),
         // `check` demands a file for it.
         Form::Xlsx | Form::Pdf => Err(CommandError::new("a workbook is no text, nor is a PDF")),
     }
@@ -222,28 +255,14 @@ fn fill(ui: &mut Ui, pack: &Pack, report: &Report, path: &Path) -> Result<workbo
     Ok(made)
 }
 
-fn build(case: &Case, args: &Args) -> Result<(Pack, Report), CommandError> {
-    let head = case.verify()?;
-    let opening = open::opening(case)?;
-    let named: Vec<_> = args.pack.iter().cloned().collect();
-    let mut packs = open::packs_of(&named, opening.as_ref())?;
-    if packs.len() > 1 {
-        let ids: Vec<_> = packs.iter().map(Pack::id).collect();
-        return Err(CommandError::new(format!("the case follows {}", ids.join(" and "))).hint("choose one with --pack"));
-    }
-    let Some(pack) = packs.pop() else {
-        return Err(CommandError::new("the case follows no pack").hint("name one with --pack"));
-    };
-    let clock = opening.map_or_else(Clock::machine, |opening| Clock::with_offset(opening.clock_offset));
-    let state = State::from_records(&case.records()?);
-    let at = args.at.as_deref().map(clock::moment).transpose()?.unwrap_or_else(|| clock.now());
-    let plan = plan(&pack, &state, at, Again::WhenDue);
-    let tool = concat!("portcullis ", env!("CARGO_PKG_VERSION")).to_owned();
-    let report = Report::build(&pack, &state, &plan, Built { at, records: head.records, head: head.hash, tool });
-    Ok((pack, report))
+/// What of the report is an incident.
+fn incident(ui: &Ui, to: Form, report: &Report) -> Result<String, CommandError> {
+    let none = |err| CommandError::because("the submission cannot be made", err);
+    let incident = ::report::incident::Incident::of(report).map_err(none)?;
+    if matches!(to, Form::Incident) { incident.json().map_err(none) } else { Ok(incident.text(ui.width())) }
 }
 
-fn lint(ui: &mut Ui, report: &Report) -> Exit {
+fn lint(ui: &mut Ui, work: &Work, report: &Report) -> Result<Exit, CommandError> {
     for missing in &report.form.missing {
         ui.text(&format!("missing: {}\n", escape(missing)));
     }
@@ -251,9 +270,10 @@ fn lint(ui: &mut Ui, report: &Report) -> Exit {
         let whose = broken.instance.as_deref().map(|name| format!("{}: ", escape(name))).unwrap_or_default();
         ui.text(&format!("rule {}: {whose}{}\n", broken.rule, escape(&broken.text)));
     }
-    if report.form.missing.is_empty() && report.form.broken.is_empty() {
-        ui.status(format_args!("The form is complete and its rules hold."));
-        return Exit::Done;
+    let holds = attest::lint(ui, work)?;
+    if !report.form.missing.is_empty() || !report.form.broken.is_empty() {
+        return Ok(Exit::Act);
     }
-    Exit::Act
+    ui.status(format_args!("The form is complete and its rules hold."));
+    Ok(if holds { Exit::Done } else { Exit::Act })
 }

@@ -16,6 +16,7 @@ mod netns;
 mod packages;
 mod pages;
 mod resume;
+mod submission;
 mod update;
 mod workbook;
 

@@ -12,9 +12,8 @@ use super::Files;
 use crate::action::{Directive, Does, Each};
 use crate::deadline::Holidays;
 use crate::example::Examples;
-use crate::form::{Demand, Field, Form, Origin};
+use crate::form::Form;
 use crate::problem::Problem;
-use crate::workbook;
 
 /// Checks what the files of a pack say about each other.
 pub(super) struct References<'a> {
@@ -173,81 +172,8 @@ impl References<'_> {
         }
     }
 
-    fn form(&mut self, directive: &Directive, form: &Form) {
-        let mut ids = BTreeSet::new();
-        for (field, each) in fields(form) {
-            if !ids.insert(field.id.get_ref().as_str()) {
-                self.at(
-                    "report.toml",
-                    field.id.span(),
-                    format!("two questions are called {:?}", field.id.get_ref()),
-                    "an id must be unique in the form",
-                );
-            }
-            self.field(directive, field, each);
-        }
-        for rule in &form.rules {
-            let named = rule.when.iter().map(|answer| &answer.field).chain(match &rule.demands {
-                Demand::Filled(field) => Some(field),
-                Demand::Answered(answer) => Some(&answer.field),
-                Demand::Rows | Demand::NoRows => None,
-            });
-            for field in named {
-                if !ids.contains(field.get_ref().as_str()) {
-                    self.at(
-                        "report.toml",
-                        field.span(),
-                        format!(
-                            "rule {:?} names the question {:?}, which the form does not have",
-                            rule.id,
-                            field.get_ref()
-                        ),
-                        "use the id of a field or column",
-                    );
-                }
-            }
-        }
-        for (span, message, hint) in workbook::mistakes(form) {
-            self.at("report.toml", span, message, hint);
-        }
-    }
-
-    fn field(&mut self, directive: &Directive, field: &Field, each: Each) {
-        let answers = field.map.values().filter(|_| !field.choices.is_empty());
-        for answer in answers.filter(|answer| !field.choices.contains(answer)) {
-            self.at(
-                "report.toml",
-                field.id.span(),
-                format!("{answer:?} is not one of the choices"),
-                "map to a choice, letter by letter",
-            );
-        }
-        for origin in &field.from {
-            let (known, what) = match origin {
-                Origin::Mark(mark) => (
-                    directive.marks.iter().any(|known| known.id == *mark && known.each == each),
-                    format!("mark {mark:?}"),
-                ),
-                Origin::Action(id) | Origin::Why(id) => {
-                    (directive.actions.iter().any(|action| action.id.get_ref() == id), format!("action {id:?}"))
-                }
-                _ => continue,
-            };
-            if !known {
-                let message = format!("the answer comes from the {what}, which directive.toml does not have for it");
-                self.at("report.toml", field.id.span(), message, "add it there, or ask a person");
-            }
-        }
-    }
-
-    fn at(&mut self, name: &str, span: std::ops::Range<usize>, message: String, hint: &str) {
+    pub(super) fn at(&mut self, name: &str, span: std::ops::Range<usize>, message: String, hint: &str) {
         let text = self.files.get(name).map(|bytes| String::from_utf8_lossy(bytes)).unwrap_or_default();
         self.problems.push(Problem::at(&format!("{}/{name}", self.place), &text, span, message).hint(hint));
     }
-}
-
-/// All questions of a form with whom they are about.
-fn fields(form: &Form) -> impl Iterator<Item = (&Field, Each)> {
-    let once = form.fields.iter().map(|field| (field, Each::Organisation));
-    once.chain(form.columns.iter().map(|field| (field, Each::Instance)))
 }

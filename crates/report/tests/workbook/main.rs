@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "integration tests that read files")]
 #![expect(clippy::print_stderr, reason = "a test that is left out says so")]
 
+mod formulas;
 mod hostile;
 mod map;
 mod official;
