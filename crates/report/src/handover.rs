@@ -92,7 +92,8 @@ impl Handover<'_> {
              statement.txt.sig  the signature over it\n\
              officer.pub        the key {}\n\n\
              To verify: the key must be the one that the officer gave you by another way. Then\n\n\
-             ssh-keygen -Y verify -f officer.pub -I officer -n portcullis-attestation -s statement.txt.sig < statement.txt\n\
+             ssh-keygen -Y verify -f officer.pub -I officer -n portcullis-attestation -s statement.txt.sig \
+             < statement.txt\n\
              sha256sum report.json    must print the report-sha256 of the statement\n",
             escape(&head.form.title),
             escape(&head.form.version),

@@ -3,8 +3,8 @@
 //! [`Report::build`] adds up a case under one pack: what was counted, checked and found, what is
 //! owed, and the authority's form with every value that the case can prove. A value that nobody
 //! knows stays empty and is listed. [`text`], [`html`], [`json`], [`csv`] and [`workbook`] put the same
-//! report in different forms; [`stix`], [`csaf`] and [`incident`] hand it to other programs and to whoever answers for incidents; [`traces`] writes its timeline and its list of accounts. The same case and time give the
-//! same bytes.
+//! report in different forms; [`stix`], [`csaf`] and [`incident`] hand it to other programs and to whoever answers for
+//! incidents; [`traces`] writes its timeline and its list of accounts. The same case and time give the same bytes.
 //! Never invents a value, never reads a clock, never touches a file.
 
 mod changed;

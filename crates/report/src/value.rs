@@ -41,8 +41,9 @@ pub(crate) fn cell(value: &str) -> Shown {
 
 /// A value for a cell of a CSV file, which spreadsheets open: never a formula.
 ///
-/// A program that takes semicolons or tabs for the ends of cells, as many do by their language, begins a cell after each:
-/// what would be a formula there gets its apostrophe as well. The wide forms are read as the narrow ones in East Asia.
+/// A program that takes semicolons or tabs for the ends of cells, as many do by their language, begins a cell after
+/// each: what would be a formula there gets its apostrophe as well. The wide forms are read as the narrow ones in East
+/// Asia.
 pub(crate) fn csv(value: &str) -> String {
     let text = visible(value);
     let mut out = String::with_capacity(text.len() + 1);

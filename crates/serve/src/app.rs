@@ -1,7 +1,7 @@
 //! App: which request gets which answer?
 //!
-//! Who asks is settled before a byte of the body is read; what one may ask is bounded (`limits.rs`). Whatever goes wrong
-//! inside is told to the operator of the server and not to whoever asked.
+//! Who asks is settled before a byte of the body is read; what one may ask is bounded (`limits.rs`). Whatever goes
+//! wrong inside is told to the operator of the server and not to whoever asked.
 
 use std::io::Read as _;
 use std::io::Write as _;

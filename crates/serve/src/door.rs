@@ -1,8 +1,8 @@
 //! Door: may this report come in?
 //!
 //! In the order in which a clerk asks: what did the officer sign, is it this report, is he one of the organisation's,
-//! is it the organisation's own, do we take reports under that directive, does the form hold? The form is the authority's
-//! own, and so is the judgement: what the report says of its own rules is not looked at.
+//! is it the organisation's own, do we take reports under that directive, does the form hold? The form is the
+//! authority's own, and so is the judgement: what the report says of its own rules is not looked at.
 
 use std::collections::BTreeMap;
 

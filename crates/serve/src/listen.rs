@@ -1,7 +1,7 @@
 //! Listen: how long may a connection take, and how many may there be?
 //!
-//! TLS alone, HTTP/1.1 alone: fewer ways in. Each connection has a time for its handshake, for the head of a request and
-//! in all, so that one who sends a byte a minute keeps nothing from the others.
+//! TLS alone, HTTP/1.1 alone: fewer ways in. Each connection has a time for its handshake, for the head of a request
+//! and in all, so that one who sends a byte a minute keeps nothing from the others.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;

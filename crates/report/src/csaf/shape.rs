@@ -1,7 +1,7 @@
 //! Shape: which properties does a VEX document have?
 //!
-//! The part of CSAF 2.0 that a report fills, in the order of names, as its optional test 6.2.13 asks. The crates that have all of it are
-//! generated, take minutes to build, and are made to read what others wrote.
+//! The part of CSAF 2.0 that a report fills, in the order of names, as its optional test 6.2.13 asks. The crates that
+//! have all of it are generated, take minutes to build, and are made to read what others wrote.
 //! Source: CSAF 2.0 (OASIS), 3.2.
 
 use serde::Serialize;

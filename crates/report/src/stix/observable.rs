@@ -119,9 +119,9 @@ mod tests {
 
     #[test]
     fn an_address_has_the_id_that_the_specification_gives_it() {
-        // Source: the example of ipv4-addr in STIX 2.1, 6.10.
+        // Source: the example of an identifier in STIX 2.1, 2.9.
         let object = address("198.51.100.3:443").unwrap();
-        assert_eq!(object.id, "ipv4-addr--ff26c055-6336-5bc5-b98d-13d6226742dd");
+        assert_eq!(object.id, "ipv4-addr--28bb3599-77cd-5a82-a950-b5bc3caf07c4");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Formulas: can a name, a note or a banner compute something in any table that we write?
 //!
-//! Every value of a report that may come from an instance or a person is one that a spreadsheet would run, in the text of
-//! any script; every table is read back with other code than ours.
+//! Every value of a report that may come from an instance or a person is one that a spreadsheet would run, in the text
+//! of any script; every table is read back with other code than ours.
 
 use directive::record::{Account, AccountKind, Moment};
 use report::workbook::{Limits, fill, own};

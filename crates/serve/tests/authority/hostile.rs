@@ -66,8 +66,8 @@ fn what_is_no_report_is_refused_with_a_reason() {
     }
     for header in ["", "portcullis-attestation: !", "portcullis-attestation: e30="] {
         let request = format!(
-            "POST /v1/reports HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {}\r\n{JSON}\r\n\
-             {header}\r\ncontent-length: 0\r\n\r\n",
+            "POST /v1/reports HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {}\r\n\
+             {JSON}\r\n{header}\r\ncontent-length: 0\r\n\r\n",
             authority.token
         );
         let request = request.replace("\r\n\r\ncontent", "\r\ncontent");

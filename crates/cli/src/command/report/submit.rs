@@ -184,8 +184,8 @@ pub(super) fn record(work: &mut Work, submission: Submission, receipt: Option<Re
     work.append(&id, bodies)
 }
 
-/// The action that handing in the form does: the one that was due when the receipt says, if it is not done yet. A report
-/// that replaces one for the same time does no other.
+/// The action that handing in the form does: the one that was due when the receipt says, if it is not done yet. A
+/// report that replaces one for the same time does no other.
 pub(super) fn done(work: &Work, receipt: &Receipt) -> Option<Body> {
     let filing = work.pack.filing(receipt.received);
     let due = filing.into_iter().filter(|(_, due)| *due == receipt.due);
