@@ -3,6 +3,7 @@
 
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -12,6 +13,7 @@ struct Net {
     name: String,
     dir: tempfile::TempDir,
     children: Vec<Child>,
+    _one: MutexGuard<'static, ()>,
 }
 
 const VISITOR: &str = "visitor";
@@ -24,7 +26,8 @@ impl Net {
     fn up(programs: &[&str]) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("pm-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let net = Self { name, dir: tempfile::tempdir().unwrap(), children: Vec::new() };
+        let one = netns::ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let net = Self { name, dir: tempfile::tempdir().unwrap(), children: Vec::new(), _one: one };
         let missing = programs.iter().chain(&["ip"]).find(|program| !net.has(program));
         let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| stdout(&output).trim() == "0");
         let why = match missing {

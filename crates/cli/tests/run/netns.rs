@@ -13,7 +13,7 @@ use directive::record::{Instance, Ledger, Merge, Way};
 use super::*;
 
 /// One lab at a time: they would take the processors from one another.
-static ONE: Mutex<()> = Mutex::new(());
+pub(super) static ONE: Mutex<()> = Mutex::new(());
 
 /// A lab that stands; it is taken away when it is dropped.
 struct Net {
