@@ -170,8 +170,8 @@ fn holds(rule: &Rule, once: &Values<'_>, row: &Values<'_>, rows: usize) -> bool 
     }
 }
 
-/// Whether numbers hold together. What nobody answered is not judged here: whether it must be answered is the question's own
-/// business. An answer that is no number cannot hold.
+/// Whether numbers hold together. What nobody answered is not judged here: whether it must be answered is the
+/// question's own business. An answer that is no number cannot hold.
 fn adds_up(whole: Option<&str>, parts: Option<&[&str]>, holds: impl Fn(u64, u64) -> bool) -> bool {
     let (Some(whole), Some(parts)) = (whole, parts) else { return true };
     let number = |text: &&str| text.trim().parse::<u64>().ok();
