@@ -84,6 +84,9 @@ pub fn prove(pack: &Pack, state: &State, instance: &str, claim: Claim<'_>) -> Op
     let (rollbacks, mut gaps) = rollbacks(&asked);
     findings.extend(rollbacks);
     findings.extend(peers(pack, state, known));
+    for finding in findings.iter_mut().filter(|finding| finding.path.is_none()) {
+        finding.place = Some(instance.to_owned());
+    }
     let against = witnesses.iter().any(|said| said.word == Word::Against);
     let proofs = witnesses.iter().filter(|said| said.counts && said.word == Word::For).count();
     let outcome = match (against, proofs >= ENOUGH) {

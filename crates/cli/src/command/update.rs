@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use ::case::Case;
 use ::directive::pack::Pack;
-use ::directive::record::{Body, DutyCount, Record};
+use ::directive::product::Told;
+use ::directive::record::{Body, DutyCount, Record, Status};
 use ::directive::state::State;
 use ::directive::text::escape;
 use ::directive::verdict::Exit;
@@ -73,6 +74,11 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
     let clock = opening.map_or_else(Clock::machine, |opening| Clock::with_offset(opening.clock_offset));
     let state = State::from_records(&case.records()?);
     let version = version(args, &pack, &clock)?;
+    let told = Told { source: "claim".to_owned(), version: version.clone(), exact: true, ..Told::default() };
+    if pack.product.witness(&told).status == Status::Affected {
+        return Err(CommandError::new(format!("{} is affected itself", escape(&version)))
+            .hint("an update to it closes nothing: name the version that does with --version"));
+    }
     let claim = Claim { version: &version, since: clock::moment(&args.since)? };
     let judged = prove(&pack, &state, &args.instance, claim).ok_or_else(|| unknown(&args.instance, &state))?;
     Ok(show(ui, args, &version, &judged, clock.now()))

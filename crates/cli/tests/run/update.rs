@@ -58,7 +58,7 @@ fn new_version_file_over_old_programs_is_caught_by_name() {
     let output = place.prove(&["vpn1", "--since", "2021-05-04T10:00:00Z"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let text = stdout(&output);
-    assert!(text.contains("update-faked"), "{text}");
+    assert!(text.contains("update-faked vpn1:"), "{text}");
     assert!(text.contains("update vpn1 to 9.1R11.4: refuted"), "{text}");
     assert!(text.contains("NO   files: 1 files are not those of 9.1R11.4"), "{text}");
     assert!(text.contains("its own word (does not count): file /home/VERSION says 9.1R11.4"), "{text}");
@@ -85,6 +85,7 @@ fn what_cannot_be_asked_about_an_update_is_refused_with_a_hint() {
     for (arguments, words) in [
         (vec!["vpn9", "--since", "2021-05-04T10:00:00Z"], "known: vpn1"),
         (vec!["vpn1", "--since", "yesterday"], "yesterday"),
+        (vec!["vpn1", "--since", "2021-05-04T10:00:00Z", "--version", "9.1R11.3"], "closes nothing"),
         (vec!["vpn1", "--since", "2021-05-04T10:00:00Z", "--pack", "nonesuch"], "there is no pack"),
     ] {
         let output = place.prove(&arguments);
