@@ -234,14 +234,13 @@ impl Setting<'_> {
         }
         let open: Vec<_> = self.view.open.iter().map(open_duty).collect();
         if !open.is_empty() {
-            let columns =
-                [("Action", 1.25), ("What", 3.4), ("Whose", 1.1), ("Due", 2.0), ("Waits for", 0.9)].map(column);
+            let columns = [("Action", 1.35), ("What", 4.2), ("Due", 2.4)].map(column);
             rows(&mut self.paper, &columns, open);
         }
         let later: Vec<_> = self.view.later.iter().map(later_duty).collect();
         if !later.is_empty() {
             self.heading(3, "Then, each after what it names");
-            let columns = [("Action", 1.25), ("What", 3.4), ("Whose", 1.1), ("After", 1.4), ("Due", 1.6)].map(column);
+            let columns = [("Action", 1.35), ("What", 4.2), ("After", 2.4)].map(column);
             rows(&mut self.paper, &columns, later);
         }
         let done: Vec<_> = self.view.done.iter().map(done_duty).collect();
@@ -303,8 +302,9 @@ fn plain(text: impl Into<String>) -> Vec<Span> {
     vec![span(text, BODY)]
 }
 
+/// An open duty in few cells: a long case has thousands, and a reader looks for what and until when.
 fn open_duty(duty: &DutyView<'_>) -> Vec<Vec<Span>> {
-    let due = if duty.due.is_empty() {
+    let mut due = if duty.due.is_empty() {
         plain("no time set")
     } else {
         let ink = if duty.late { BAD } else { INK };
@@ -315,22 +315,30 @@ fn open_duty(duty: &DutyView<'_>) -> Vec<Vec<Span>> {
             span(format!(", {}", duty.distance), SMALL),
         ]
     };
-    let what = vec![span(duty.title, BODY.bold()), span(format!("  {}", duty.why), SMALL)];
-    vec![vec![span(duty.id, BODY.bold())], what, whose(duty), due, plain(duty.waits_for)]
+    due.push(span(format!("  waits for {}", duty.waits_for), SMALL));
+    vec![vec![span(duty.id, BODY.bold())], what(duty, &duty.why), due]
 }
 
 fn later_duty(duty: &DutyView<'_>) -> Vec<Vec<Span>> {
-    let id = vec![span(duty.id, BODY.bold())];
-    vec![id, plain(duty.title), whose(duty), plain(&duty.after), plain(&duty.due)]
+    let due = if duty.due.is_empty() { String::new() } else { format!("; due {}", duty.due) };
+    vec![vec![span(duty.id, BODY.bold())], what(duty, ""), plain(format!("{}{due}", duty.after))]
+}
+
+/// What has to be done, for which instance, and why.
+fn what(duty: &DutyView<'_>, why: &str) -> Vec<Span> {
+    let mut what = vec![span(duty.title, BODY.bold())];
+    if !duty.instance.is_empty() {
+        what.push(span(format!("  {}", duty.instance), BODY.bold().ink(ACCENT)));
+    }
+    if !why.is_empty() {
+        what.push(span(format!("  {why}"), SMALL));
+    }
+    what
 }
 
 fn done_duty(duty: &DutyView<'_>) -> Vec<Span> {
     let whose = if duty.instance.is_empty() { String::new() } else { format!("  ({})", duty.instance) };
     vec![span(duty.id, CODE.bold()), span(format!("  {}", duty.title), BODY), span(whose, SMALL)]
-}
-
-fn whose(duty: &DutyView<'_>) -> Vec<Span> {
-    if duty.instance.is_empty() { vec![span("organisation", SMALL)] } else { plain(&duty.instance) }
 }
 
 /// Gaps of one code in one line.

@@ -132,7 +132,8 @@ impl Fonts {
         }
         let mut written = String::with_capacity(text.len());
         for letter in text.chars() {
-            if !letter.is_control() && self.has(letter) {
+            // Ends of lines are ours: those of an instance are shown as what they are before they come here.
+            if letter == '\n' || (!letter.is_control() && self.has(letter)) {
                 written.push(letter);
             } else if letter.is_whitespace() {
                 written.push(' ');

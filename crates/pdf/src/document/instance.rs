@@ -82,22 +82,41 @@ impl Setting<'_> {
             return;
         }
         self.heading(4, "Findings");
+        if of.findings.len() <= FEW {
+            self.list(of.findings.iter().map(listed).collect());
+            return;
+        }
         let columns = [("Severity", 0.8), ("What", 1.5), ("Where and why", 4.6)].map(column);
-        rows(&mut self.paper, &columns, of.findings.iter().map(finding));
+        rows(&mut self.paper, &columns, of.findings.iter().map(|one| finding(one).to_vec()));
         self.more(of.more, "findings are in the JSON form of this report");
     }
 
     fn facts(&mut self, of: &InstanceView<'_>) {
-        for (name, value) in &of.facts {
-            self.paper.text(Tag::P, &[span(format!("{name}:  "), SMALL.bold()), span(value, BODY)], 0.0);
-            self.paper.y += 1.5;
+        // One paragraph of several lines: each by itself would be five times the tags for the same to hear.
+        let lines = of.facts.iter().enumerate().flat_map(|(at, (name, value))| {
+            let before = if at == 0 { "" } else { "\n" };
+            [span(format!("{before}{name}:  "), SMALL.bold()), span(value, BODY)]
+        });
+        let lines: Vec<_> = lines.collect();
+        if !lines.is_empty() {
+            self.paper.text(Tag::P, &lines, 0.0);
+            self.paper.skip(4.0);
         }
-        self.paper.skip(4.0);
         if !of.witnesses.is_empty() {
             self.heading(4, "What shows the version");
             self.list(of.witnesses.iter().map(witness).collect());
         }
     }
+}
+
+/// How many findings are a list. More are a table, in which the eye finds the worst.
+const FEW: usize = 3;
+
+/// A finding as a line of a list.
+fn listed(of: &FindingView) -> Vec<Span> {
+    let [severity, code, what] = finding(of);
+    let apart = || vec![span("  ", BODY)];
+    [severity, apart(), code, apart(), what].concat()
 }
 
 fn overview(of: &InstanceView<'_>) -> Vec<Vec<Span>> {
@@ -111,7 +130,7 @@ fn overview(of: &InstanceView<'_>) -> Vec<Vec<Span>> {
     ]
 }
 
-fn finding(of: &FindingView) -> Vec<Vec<Span>> {
+fn finding(of: &FindingView) -> [Vec<Span>; 3] {
     let mut what = vec![span(format!("{}  ", of.place), CODE.bold()), span(&of.why, BODY)];
     if !of.changed.is_empty() {
         what.push(span(format!("  Inode changed {}.", of.changed), SMALL));
@@ -119,7 +138,7 @@ fn finding(of: &FindingView) -> Vec<Vec<Span>> {
     if !of.sha256.is_empty() {
         what.push(span(format!("  SHA-256 {}", of.sha256), CODE.size(6.4).ink(SOFT)));
     }
-    vec![vec![span(of.severity, BODY.bold().ink(ink_of(of.severity)))], vec![span(&of.code, CODE)], what]
+    [vec![span(of.severity, BODY.bold().ink(ink_of(of.severity)))], vec![span(&of.code, CODE)], what]
 }
 
 fn moments(of: &[MomentView]) -> Vec<Vec<Vec<Span>>> {
