@@ -16,6 +16,7 @@ mod fill;
 pub mod handover;
 pub mod html;
 pub mod incident;
+mod lines;
 mod model;
 pub mod stix;
 pub mod text;

@@ -4,12 +4,11 @@
 //! pasted into tickets. Whatever comes from an instance is escaped.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use directive::record::{Confidence, Finding, Gap};
 use directive::text::escape;
-use textwrap::Options;
 
+use crate::lines::Lines;
 use crate::model::{InstanceReport, Report, ReportDuty};
 use crate::{traces, words};
 
@@ -18,40 +17,32 @@ const MOST_SHOWN: usize = 20;
 
 /// Writes a report as text, at most `width` columns where its words allow.
 pub fn render(report: &Report, width: usize) -> String {
-    let mut page = Page { out: String::new(), width: width.max(40) };
+    let mut page = Page(Lines::new(width));
     page.head(report);
     page.duties(report);
     page.instances(report);
     page.ledger(report);
     page.form(report);
     page.foot(report);
-    page.out
+    page.0.into_text()
 }
 
-struct Page {
-    out: String,
-    width: usize,
-}
+struct Page(Lines);
 
 impl Page {
     fn line(&mut self, indent: usize, text: &str) {
-        let first = " ".repeat(indent);
-        let options = Options::new(self.width).initial_indent(&first).subsequent_indent(&first);
-        for line in textwrap::wrap(text, options) {
-            // Writing into a `String` cannot fail.
-            let _ = writeln!(self.out, "{}", line.trim_end());
-        }
+        self.0.line(indent, text);
     }
 
     fn heading(&mut self, text: &str) {
-        self.out.push('\n');
+        self.0.blank();
         self.line(0, &text.to_uppercase());
     }
 
     fn head(&mut self, report: &Report) {
         if report.exercise {
             self.line(0, "EXERCISE: every time in this report is exercise time.");
-            self.out.push('\n');
+            self.0.blank();
         }
         self.line(0, &format!("{}  {}", report.pack.id, report.title));
         self.line(0, &escape(&report.organisation));

@@ -3,21 +3,19 @@
 //! One thing a line, the most telling first, everything from an instance escaped. Findings that weigh nothing are
 //! counted; the JSON has all.
 
-use std::fmt::Write as _;
-
 use directive::record::{Finding, Severity};
 use directive::text::escape;
 use jiff::Timestamp;
-use textwrap::Options;
 
 use super::{Affected, Incident, Said};
+use crate::lines::Lines;
 use crate::words;
 
 /// Findings that are written out for one instance, the weightiest first.
 const MOST_SHOWN: usize = 50;
 
 pub(super) fn render(incident: &Incident, width: usize) -> String {
-    let mut page = Page { out: String::new(), width: width.max(40) };
+    let mut page = Page(Lines::new(width));
     if incident.exercise {
         page.line(0, "EXERCISE: every time in it is exercise time. Do not submit it as a real incident.");
     }
@@ -28,28 +26,20 @@ pub(super) fn render(incident: &Incident, width: usize) -> String {
         page.line(0, &format!("Handling: {}", escape(&incident.caveat)));
     }
     for of in &incident.instances {
-        page.out.push('\n');
+        page.0.blank();
         page.instance(of);
     }
-    page.out.push('\n');
+    page.0.blank();
     page.line(0, &format!("From a case of {} records; the last has hash {}", incident.records, incident.head));
     page.line(0, &format!("Made by {}", incident.tool));
-    page.out
+    page.0.into_text()
 }
 
-struct Page {
-    out: String,
-    width: usize,
-}
+struct Page(Lines);
 
 impl Page {
     fn line(&mut self, indent: usize, text: &str) {
-        let first = " ".repeat(indent);
-        let options = Options::new(self.width).initial_indent(&first).subsequent_indent(&first);
-        for line in textwrap::wrap(text, options) {
-            // Writing into a `String` cannot fail.
-            let _ = writeln!(self.out, "{}", line.trim_end());
-        }
+        self.0.line(indent, text);
     }
 
     fn answers(&mut self, indent: usize, answers: &[Said]) {
