@@ -1,4 +1,4 @@
-//! Statements: can what somebody says he signed make its reader panic, or be read as something that is written otherwise?
+//! Statements: can what somebody says he signed make its reader panic, or can two texts be one statement?
 
 #![no_main]
 
