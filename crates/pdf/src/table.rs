@@ -25,7 +25,6 @@ pub(crate) struct Table<'p> {
     /// Left edge and width of each column.
     places: Vec<(f32, f32)>,
     titles: Vec<Vec<Span>>,
-    rows: usize,
 }
 
 impl<'p> Table<'p> {
@@ -45,7 +44,7 @@ impl<'p> Table<'p> {
         });
         let places = places.collect();
         let titles = columns.iter().map(|column| vec![span(column.title, head)]).collect();
-        let mut table = Self { paper, places, titles, rows: 0 };
+        let mut table = Self { paper, places, titles };
         table.head();
         table
     }
@@ -100,7 +99,6 @@ impl<'p> Table<'p> {
         self.paper.y += PAD.1;
         self.paper.rule();
         self.paper.tree.close();
-        self.rows += 1;
     }
 
     /// Ends the table.

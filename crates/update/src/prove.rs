@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use directive::pack::Pack;
 use directive::product::Told;
-use directive::record::{Finding, Gap, Severity, Status};
+use directive::record::{Finding, Gap, Record, Severity, Status};
 use directive::state::{Known, State};
 use directive::text::Text;
 use jiff::Timestamp;
@@ -75,15 +75,17 @@ pub struct Judged {
 /// How many witnesses that count prove an update.
 const ENOUGH: usize = 2;
 
-/// Judges what a case holds of an instance; `None` if it knows none of that name.
-pub fn prove(pack: &Pack, state: &State, instance: &str, claim: Claim<'_>) -> Option<Judged> {
-    let known = state.instances.get(instance)?;
-    let asked = Asked { pack, known, claim, counted: state.ledger.as_ref().map(|(at, ..)| *at) };
+/// Judges the records of a case about an instance; `None` if they know none of that name.
+pub fn prove(pack: &Pack, records: &[Record], instance: &str, claim: Claim<'_>) -> Option<Judged> {
+    let whole = State::from_records(records);
+    let known = whole.instances.get(instance)?;
+    let after = State::from_records(records.iter().filter(|record| record.at > claim.since));
+    let asked = Asked { pack, after: after.instances.get(instance), claim, is_counted: after.ledger.is_some() };
     let witnesses = vec![asked.files(), asked.network(), asked.running(), asked.own_word()];
     let mut findings: Vec<Finding> = contradictions(&asked, &witnesses).into_iter().collect();
     let (rollbacks, mut gaps) = rollbacks(&asked);
     findings.extend(rollbacks);
-    findings.extend(peers(pack, state, known));
+    findings.extend(peers(pack, &whole, &after, known));
     for finding in findings.iter_mut().filter(|finding| finding.path.is_none()) {
         finding.place = Some(instance.to_owned());
     }
@@ -177,14 +179,18 @@ fn rollbacks(asked: &Asked<'_>) -> (Vec<Finding>, Vec<Gap>) {
 }
 
 /// Members of one cluster that run different versions: one of them was passed over, or lies.
-fn peers(pack: &Pack, state: &State, known: &Known) -> Option<Finding> {
+///
+/// Who belongs to it is what the scope states at any time; what they run is what was seen after the update.
+fn peers(pack: &Pack, whole: &State, after: &State, known: &Known) -> Option<Finding> {
     let cluster = known.instance.facts.get("cluster")?;
-    let members =
-        state.instances_of(&pack.product.name).filter(|one| one.instance.facts.get("cluster") == Some(cluster));
+    let is_member = |one: &&Known| one.instance.facts.get("cluster") == Some(cluster);
     let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for member in members {
-        let version = member.instance.version.value.as_deref().unwrap_or("unknown");
-        versions.entry(version).or_default().push(&member.instance.name);
+    for member in whole.instances_of(&pack.product.name).filter(is_member) {
+        let name = member.instance.name.as_str();
+        let seen = after.instances.get(name).and_then(|seen| seen.instance.version.value.as_deref());
+        if let Some(version) = seen {
+            versions.entry(version).or_default().push(name);
+        }
     }
     (versions.len() > 1).then(|| {
         let each: Vec<_> =

@@ -8,9 +8,8 @@ use std::cmp::Ordering;
 
 use directive::pack::Pack;
 use directive::record::{Finding, InstalledGeneration, Status, Witness};
-use directive::state::{Check, Known};
+use directive::state::{Checked, Known};
 use directive::version::Scheme;
-use jiff::Timestamp;
 
 use crate::prove::{Claim, Said, Word};
 
@@ -20,21 +19,29 @@ const OTHER_FILES: [&str; 3] = ["file-modified", "file-missing", "manifest-disag
 /// What is asked about an instance.
 pub(crate) struct Asked<'a> {
     pub(crate) pack: &'a Pack,
-    pub(crate) known: &'a Known,
+    /// What was seen of it after the update, if anything was. What was seen before says nothing: an address that
+    /// answered then and is silent now would accuse an honest instance for ever.
+    pub(crate) after: Option<&'a Known>,
     pub(crate) claim: Claim<'a>,
-    /// When addresses were asked last.
-    pub(crate) counted: Option<Timestamp>,
+    /// Whether addresses were asked after the update.
+    pub(crate) is_counted: bool,
 }
 
 impl<'a> Asked<'a> {
-    /// The latest check, if it came after the update.
-    pub(crate) fn check(&self) -> Option<&'a Check> {
-        self.known.checks.last().filter(|check| check.at > self.claim.since)
+    /// What the latest check saw, if one came after the update.
+    fn checked(&self) -> Option<&'a Checked> {
+        self.after.filter(|known| !known.checks.is_empty()).map(|known| &known.checked)
+    }
+
+    /// Everything that told a version after the update.
+    fn heard(&self) -> impl Iterator<Item = &'a Witness> {
+        self.after.into_iter().flat_map(|known| &known.instance.version.witnesses)
     }
 
     /// The installation that runs, and the others.
     pub(crate) fn generations(&self) -> (Option<&'a InstalledGeneration>, &'a [InstalledGeneration]) {
-        let all = self.known.checked.coverage.as_ref().map(|seen| seen.generations.as_slice()).unwrap_or_default();
+        let coverage = self.checked().and_then(|checked| checked.coverage.as_ref());
+        let all = coverage.map(|seen| seen.generations.as_slice()).unwrap_or_default();
         all.split_first().map_or((None, &[]), |(first, others)| (Some(first), others))
     }
 
@@ -58,7 +65,7 @@ impl<'a> Asked<'a> {
     /// Findings of the latest check about the installation that runs.
     fn findings_of_current(&self) -> impl Iterator<Item = &'a Finding> {
         let (_, others) = self.generations();
-        self.known.checked.findings.iter().filter(|finding| {
+        self.checked().into_iter().flat_map(|checked| &checked.findings).filter(move |finding| {
             let path = finding.path.as_ref().map(|path| path.as_bytes()).unwrap_or_default();
             !others.iter().any(|other| is_below(path, other.folder.as_bytes()))
         })
@@ -67,13 +74,13 @@ impl<'a> Asked<'a> {
     /// Files on disk, against the manifest of the new version.
     pub(crate) fn files(&self) -> Said {
         let said = |word, why: String| Said { witness: "files", word, counts: true, why };
-        if self.check().is_none() {
+        let Some(checked) = self.checked() else {
             return said(
                 Word::Silent,
                 "no check came after the update: `respond --again` with a new copy of its files".into(),
             );
-        }
-        let vouched = self.known.checked.coverage.as_ref().map_or(0, |seen| seen.vouched);
+        };
+        let vouched = checked.coverage.as_ref().map_or(0, |seen| seen.vouched);
         let other =
             |codes: &[&str]| self.findings_of_current().filter(|one| codes.contains(&one.code.as_str())).count();
         let contradicted = self.findings_of_current().any(|one| one.code == "version-disagrees" && one.path.is_some());
@@ -108,10 +115,10 @@ impl<'a> Asked<'a> {
     /// What answers at its addresses.
     pub(crate) fn network(&self) -> Said {
         let said = |word, why: String| Said { witness: "network", word, counts: true, why };
-        if self.counted.is_none_or(|counted| counted <= self.claim.since) {
+        if !self.is_counted {
             return said(Word::Silent, "its addresses were not asked after the update: `respond --again`".into());
         }
-        let heard: Vec<&Witness> = self.known.instance.version.witnesses.iter().filter(|one| !is_own(one)).collect();
+        let heard: Vec<&Witness> = self.heard().filter(|one| !is_own(one)).collect();
         if let Some(old) =
             heard.iter().find(|one| one.status == Status::Affected || (one.exact && !self.says_claimed(one)))
         {
@@ -126,7 +133,7 @@ impl<'a> Asked<'a> {
     /// What runs, where a running host was looked at.
     pub(crate) fn running(&self) -> Said {
         let said = |word, why: String| Said { witness: "running programs", word, counts: true, why };
-        if self.check().is_none() {
+        if self.checked().is_none() {
             return said(
                 Word::Silent,
                 "nobody looked at what runs after the update: `check / --live` on the host".into(),
@@ -147,13 +154,13 @@ impl<'a> Asked<'a> {
     /// What the instance itself says: heard, and never counted for it.
     pub(crate) fn own_word(&self) -> Said {
         let said = |word, why: String| Said { witness: "its own word", word, counts: false, why };
-        let own: Vec<&Witness> = self.known.instance.version.witnesses.iter().filter(|one| is_own(one)).collect();
+        let own: Vec<&Witness> = self.heard().filter(|one| is_own(one)).collect();
         match (own.iter().find(|one| one.exact && !self.says_claimed(one)), own.first()) {
             (Some(other), _) => said(Word::Against, format!("{} says {}", other.source, other.value)),
             (None, Some(one)) => {
                 said(Word::For, format!("{} says {}: whoever controls it writes that", one.source, one.value))
             }
-            (None, None) => said(Word::Silent, "it says nothing of its version".into()),
+            (None, None) => said(Word::Silent, "nothing was read of it after the update".into()),
         }
     }
 }

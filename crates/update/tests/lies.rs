@@ -8,7 +8,6 @@ use directive::product::Told;
 use directive::record::{
     Body, Conclusion, Coverage, Finding, InstalledGeneration, Instance, Ledger, Record, Severity, Version,
 };
-use directive::state::State;
 use directive::text::Text;
 use directive::verdict::Verdict;
 use feed::folder::load;
@@ -81,6 +80,11 @@ impl After {
                 ..Instance::default()
             })
         };
+        // Days before: the old version, also at an address that answers no more. It accuses nobody.
+        let gone = told(pack, "http 192.0.2.7:8443 /", OLD);
+        let before = vec![gone, told(pack, "file /home/VERSION", OLD)];
+        add(at(-72), None, Body::Ledger(Ledger::default()));
+        add(at(-72), Some("vpn1"), instance("vpn1", Version::from_witnesses(before)));
         add(at(self.asked), None, Body::Ledger(Ledger::default()));
         let version = Version::from_witnesses(network.chain(file).collect());
         add(at(self.asked), Some("vpn1"), instance("vpn1", version));
@@ -122,8 +126,7 @@ impl After {
     }
 
     fn judge(&self, pack: &Pack) -> Judged {
-        let state = State::from_records(&self.records(pack));
-        prove(pack, &state, "vpn1", Claim { version: NEW, since: since() }).unwrap()
+        prove(pack, &self.records(pack), "vpn1", Claim { version: NEW, since: since() }).unwrap()
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         _ => return Err(CommandError::new("the case does not follow one pack alone").hint("choose one with --pack")),
     };
     let clock = opening.map_or_else(Clock::machine, |opening| Clock::with_offset(opening.clock_offset));
-    let state = State::from_records(&case.records()?);
+    let records = case.records()?;
     let version = version(args, &pack, &clock)?;
     let told = Told { source: "claim".to_owned(), version: version.clone(), exact: true, ..Told::default() };
     if pack.product.witness(&told).status == Status::Affected {
@@ -80,7 +80,8 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
             .hint("an update to it closes nothing: name the version that does with --version"));
     }
     let claim = Claim { version: &version, since: clock::moment(&args.since)? };
-    let judged = prove(&pack, &state, &args.instance, claim).ok_or_else(|| unknown(&args.instance, &state))?;
+    let judged = prove(&pack, &records, &args.instance, claim)
+        .ok_or_else(|| unknown(&args.instance, &State::from_records(&records)))?;
     Ok(show(ui, args, &version, &judged, clock.now()))
 }
 
