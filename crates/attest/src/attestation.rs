@@ -82,7 +82,7 @@ impl Attestation {
             role: lines.line("role")?.to_owned(),
             signed: lines.read("signed", time)?,
         };
-        lines.end()?;
+        lines.end(&attestation.text())?;
         Ok(attestation)
     }
 

@@ -93,7 +93,7 @@ impl Receipt {
         if late != receipt.late() {
             return Err(Error::Value { name: "late", value: statement::said(late).to_owned() });
         }
-        lines.end()?;
+        lines.end(&receipt.text())?;
         Ok(receipt)
     }
 }

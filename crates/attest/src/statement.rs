@@ -37,6 +37,14 @@ pub enum Error {
         /// What is there.
         value: String,
     },
+    /// A line says what it may in other words than a statement does: two texts would be one statement.
+    #[error("the line {found:?} is written {wanted:?}")]
+    Written {
+        /// How it is written.
+        wanted: String,
+        /// What is there.
+        found: String,
+    },
     /// It goes on after its last line, or is too long.
     #[error("it says more than a statement says")]
     More,
@@ -63,6 +71,7 @@ impl Writer {
 
 /// Reads a statement line by line.
 pub(crate) struct Reader<'a> {
+    text: &'a str,
     lines: std::str::Lines<'a>,
 }
 
@@ -75,7 +84,7 @@ impl<'a> Reader<'a> {
         if lines.next() != Some(title) || !text.ends_with('\n') {
             return Err(Error::Title { wanted: title });
         }
-        Ok(Self { lines })
+        Ok(Self { text, lines })
     }
 
     /// The value of the next line, which must have this name.
@@ -92,9 +101,18 @@ impl<'a> Reader<'a> {
         as_(value).ok_or_else(|| Error::Value { name, value: value.to_owned() })
     }
 
-    /// Refuses whatever follows.
-    pub(crate) fn end(mut self) -> Result<(), Error> {
-        if self.lines.next().is_some() { Err(Error::More) } else { Ok(()) }
+    /// Refuses whatever follows, and every text but the one in which this statement is written: `+1`, another time
+    /// zone and a carriage return are read like what they mean, and would be a second text of it.
+    pub(crate) fn end(mut self, written: &str) -> Result<(), Error> {
+        if self.lines.next().is_some() {
+            return Err(Error::More);
+        }
+        // By `split` and not `lines`, which takes a carriage return away.
+        let differs = written.split('\n').zip(self.text.split('\n')).find(|(wanted, found)| wanted != found);
+        match differs {
+            Some((wanted, found)) => Err(Error::Written { wanted: wanted.to_owned(), found: escape(found) }),
+            None => Ok(()),
+        }
     }
 }
 

@@ -190,6 +190,27 @@ fn a_statement_reads_back_as_it_was_and_in_no_other_way() {
 }
 
 #[test]
+fn what_means_the_same_in_other_letters_is_refused() {
+    let (attested, received) = (attestation().text(), receipt().text());
+    for wrong in [
+        attested.replace("answers-missing: ", "answers-missing: +"),
+        attested.replace("rules-broken: ", "rules-broken: 0"),
+        attested.replace("2021-04-22T01:00:00Z", "2021-04-22T03:00:00+02:00"),
+        attested.replace("2021-04-22T01:00:00Z", "2021-04-22 01:00:00.0z"),
+        attested.replacen('\n', "\r\n", 1),
+        attested.replace('\n', "\r\n"),
+    ] {
+        assert_ne!(wrong, attested);
+        assert!(Attestation::parse(&wrong).is_err(), "{wrong:?}");
+    }
+    for wrong in [received.replace("version: ", "version: +"), received.replace("21:00:01Z", "21:00:01,0Z")] {
+        assert_ne!(wrong, received);
+        let refused = Receipt::parse(&wrong).unwrap_err().to_string();
+        assert!(refused.contains("is written"), "{wrong:?}: {refused}");
+    }
+}
+
+#[test]
 fn a_name_with_a_line_break_writes_no_line_of_its_own() {
     let mut forged = attestation();
     forged.officer = "J. Doe\nrole: Secretary\u{202e}".into();
