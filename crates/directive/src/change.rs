@@ -123,7 +123,7 @@ impl Kind {
 }
 
 /// One file that is written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileChange {
     /// Absolute, with links resolved.
@@ -134,15 +134,20 @@ pub struct FileChange {
     /// What changes in it, for a person: lines with `+` and `-`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub difference: String,
-    /// What will stand there; absent: the file is removed.
+    /// What will stand there, where a person can read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
+    /// SHA-256 of what will stand there, where a person cannot: a package, a program. The bytes are in the case's
+    /// `evidence/`, put there by whoever planned the change. With neither, the file is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_sha256: Option<String>,
 }
 
 impl FileChange {
-    /// SHA-256 of what will stand there.
+    /// SHA-256 of what will stand there; `None`: nothing will.
     pub fn after(&self) -> Option<String> {
-        self.content.as_ref().map(|content| hex(&Sha256::digest(content)))
+        let written = self.content.as_ref().map(|content| hex(&Sha256::digest(content)));
+        written.or_else(|| self.content_sha256.clone())
     }
 }
 

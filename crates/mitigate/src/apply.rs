@@ -152,6 +152,7 @@ impl Worker<'_> {
     fn locked(&mut self, steps: &Steps<'_>, prover: Option<&Prover<'_>>) -> Result<Proof, Error> {
         let change = steps.change;
         let before = self.look(&change.files)?;
+        let after = self.contents(&change.files)?;
         if let Some(drain) = &change.drain
             && self.children(Some(drain))?.is_empty()
         {
@@ -163,7 +164,7 @@ impl Worker<'_> {
         }
         let held = prover.map(Prover::hold);
         let mut begun = 0;
-        match self.carry_out(steps, &before, &mut begun, prover, held) {
+        match self.carry_out(steps, (&before, &after), &mut begun, prover, held) {
             Ok(proof) => Ok(proof),
             Err(err) => {
                 let why = chain(&err);
@@ -187,13 +188,13 @@ impl Worker<'_> {
     fn carry_out(
         &mut self,
         steps: &Steps<'_>,
-        before: &[Option<Vec<u8>>],
+        (before, after): (&[Content], &[Content]),
         begun: &mut usize,
         prover: Option<&Prover<'_>>,
         held: Option<Held<'_>>,
     ) -> Result<Proof, Error> {
         let change = steps.change;
-        for (file, before) in change.files.iter().zip(before) {
+        for ((file, before), after) in change.files.iter().zip(before).zip(after) {
             let kept = match before {
                 Some(bytes) => Some(self.journal.keep(bytes).map_err(Error::Journal)?),
                 None => None,
@@ -201,7 +202,7 @@ impl Worker<'_> {
             let what = format!("{WRITE}{}", file.path);
             self.record(ChangeStep { kept, ..steps.step(Stage::Begins, &what, "it is approved".into()) })?;
             *begun += 1;
-            self.put(&file.path, file.content.as_deref().map(str::as_bytes))?;
+            self.put(&file.path, after.as_deref())?;
             self.record(steps.step(Stage::Ended, &what, "it stands there, read back".into()))?;
         }
         // Whoever fails from here on has commands to undo, even where there are no files.
@@ -271,7 +272,7 @@ impl Worker<'_> {
         &mut self,
         steps: &Steps<'_>,
         files: &[FileChange],
-        before: &[Option<Vec<u8>>],
+        before: &[Content],
         is_begun: bool,
     ) -> Result<(), Error> {
         let change = steps.change;
@@ -311,7 +312,7 @@ impl Worker<'_> {
     }
 
     /// What stands where the change writes; it must be what was planned.
-    fn look(&self, files: &[FileChange]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+    fn look(&self, files: &[FileChange]) -> Result<Vec<Content>, Error> {
         let mut found = Vec::new();
         for file in files {
             let bytes = self.hands.read(&file.path)?;
@@ -321,6 +322,16 @@ impl Worker<'_> {
             found.push(bytes);
         }
         Ok(found)
+    }
+
+    /// What will stand where the change writes, all of it before anything is written.
+    fn contents(&mut self, files: &[FileChange]) -> Result<Vec<Content>, Error> {
+        let mut content = |file: &FileChange| match (&file.content, &file.content_sha256) {
+            (Some(content), _) => Ok(Some(content.clone().into_bytes())),
+            (None, Some(digest)) => self.journal.kept(digest).map(Some).map_err(Error::Journal),
+            (None, None) => Ok(None),
+        };
+        files.iter().map(&mut content).collect()
     }
 
     fn command(&mut self, steps: &Steps<'_>, command: &Command) -> Result<(), Error> {
@@ -394,6 +405,9 @@ impl Worker<'_> {
         self.journal.step(step).map_err(Error::Journal)
     }
 }
+
+/// What stands somewhere, or that nothing does.
+type Content = Option<Vec<u8>>;
 
 /// Hands that try again where a connection was lost: what was begun must not stay half done for a lost packet. All that
 /// undoes something may be done twice.

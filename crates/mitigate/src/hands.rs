@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 
 use directive::text::escape;
 
-/// The largest file that is read, in bytes; a configuration is far smaller.
-const LARGEST: usize = 4 << 20;
+/// The largest file that is read, in bytes. A configuration is far smaller; a package may have this much.
+const LARGEST: usize = 256 << 20;
 
 /// What a program left.
 #[derive(Debug, Clone, Default)]

@@ -218,7 +218,7 @@ fn nginx(request: &Request<'_>, hands: &dyn Hands, change: &mut Change) -> Resul
         return Err(Error::There { path: snippet });
     }
     let content = Some(nginx::snippet(&rule));
-    change.files.push(FileChange { path: snippet.clone(), before: None, difference: String::new(), content });
+    change.files.push(FileChange { path: snippet.clone(), content, ..FileChange::default() });
     // A file that is included may set headers for whatever includes it: then a server must not begin to set some of its
     // own, since it would lose those of above.
     let is_set_above = read.iter().any(|(_, _, _, blocks)| nginx::sets_headers(&blocks[0]));
@@ -300,7 +300,7 @@ fn finish(change: &mut Change, request: &Request<'_>, config: &str, pid: String)
 fn changed(path: &str, text: &str, insertions: Vec<crate::engine::Insertion>) -> FileChange {
     let (content, difference) = insert(text, insertions);
     let before = Some(hex(&Sha256::digest(text)));
-    FileChange { path: path.to_owned(), before, difference, content: Some(content) }
+    FileChange { path: path.to_owned(), before, difference, content: Some(content), content_sha256: None }
 }
 
 /// The true path of a file, so that no link is replaced by a file.

@@ -26,7 +26,13 @@ pub(super) fn problems(file: &str, change: &Change) -> Vec<Problem> {
         if file.before.as_ref().is_some_and(|digest| !is_digest(digest)) {
             wrong(format!("{:?} had no SHA-256 before", file.path), "64 hexadecimal digits, or leave it out");
         }
-        if file.before.is_none() && file.content.is_none() {
+        if file.content_sha256.as_ref().is_some_and(|digest| !is_digest(digest)) {
+            wrong(format!("{:?} gets no SHA-256 of what will stand there", file.path), "64 hexadecimal digits");
+        }
+        if file.content.is_some() && file.content_sha256.is_some() {
+            wrong(format!("{:?} gets two contents", file.path), "write content, or content-sha256");
+        }
+        if file.before.is_none() && file.after().is_none() {
             wrong(format!("{:?} neither was nor will be", file.path), "take it out");
         }
     }
@@ -66,5 +72,5 @@ fn is_plain(path: &str) -> bool {
 }
 
 fn is_digest(digest: &str) -> bool {
-    digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+    digest.len() == 64 && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

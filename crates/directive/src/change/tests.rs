@@ -22,6 +22,7 @@ fn change() -> Change {
             before: Some("11".repeat(32)),
             difference: "+ include x;".into(),
             content: Some("events {}\n\"\"\"'''\\\n".into()),
+            content_sha256: None,
         }],
         checks: vec![Command::new(["nginx", "-t"])],
         runs: vec![Command::new(["nginx", "-s", "reload"])],
@@ -46,6 +47,19 @@ fn a_change_is_read_as_it_was_written() {
     let written = Written::write(&change()).unwrap();
     assert_eq!(written.change(), &change());
     assert_eq!(Written::parse("change.toml", written.bytes()).unwrap(), written);
+}
+
+#[test]
+fn what_nobody_can_read_stands_there_by_its_digest_alone() {
+    let mut change = change();
+    let digest = "ab".repeat(32);
+    change.files[0] = FileChange { content: None, content_sha256: Some(digest.clone()), ..change.files[0].clone() };
+    let written = Written::write(&change).unwrap();
+    assert_eq!(written.change().files[0].after(), Some(digest.clone()));
+    change.files[0].content_sha256 = Some(digest.to_ascii_uppercase());
+    refuses(&change, "no SHA-256 of what will stand there");
+    change.files[0] = FileChange { content: Some("x".into()), content_sha256: Some(digest), ..change.files[0].clone() };
+    refuses(&change, "two contents");
 }
 
 proptest::proptest! {
