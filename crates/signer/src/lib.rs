@@ -10,6 +10,7 @@
 mod key;
 pub mod minisign;
 pub mod openpgp;
+pub mod sigstore;
 
 use jiff::Timestamp;
 
