@@ -61,5 +61,5 @@ pub fn bundle(roots: Option<&str>, by: By<'_>, data: &[u8], bundle: &str) -> Res
     let stamped = verified.verified_timestamps().first().map(|at| at.as_second());
     let made = logged.or(stamped).and_then(|seconds| Timestamp::from_second(seconds).ok());
     let made = made.ok_or_else(|| Refused::Weak { key: escape(&name), why: "nobody says when".to_owned() })?;
-    Ok(Signed::new(Fingerprint::named(format!("sigstore:{}", escape(name))), made))
+    Ok(Signed::new(Fingerprint::named(format!("sigstore:{}", escape(name))), made, data))
 }
