@@ -51,6 +51,12 @@ impl Release {
         Self::read(signed, &String::from_utf8_lossy(text), now)
     }
 
+    /// A list that nobody signed, for a fuzzer.
+    #[cfg(fuzzing)]
+    pub fn unsigned(text: &str, now: Timestamp) -> Result<Self, NotVerified> {
+        Self::read(Signed::unsigned(text.as_bytes()), text, now)
+    }
+
     fn read(signed: Signed, text: &str, now: Timestamp) -> Result<Self, NotVerified> {
         let wrong = |why: String| NotVerified::Unreadable { what: "list of a repository", why: escape(why) };
         let fields = fields(text);

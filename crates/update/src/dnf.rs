@@ -37,11 +37,21 @@ impl Repomd {
     ///
     /// [`NotVerified`] by what is wrong.
     pub fn detached(keys: &Keys, xml: &[u8], signature: &[u8], now: Timestamp) -> Result<Self, NotVerified> {
-        let wrong = |why: &str| NotVerified::Unreadable { what: "repomd.xml", why: why.to_owned() };
         if xml.len() > LIST {
-            return Err(wrong("it is larger than any real one"));
+            let why = "it is larger than any real one".to_owned();
+            return Err(NotVerified::Unreadable { what: "repomd.xml", why });
         }
-        let signed = keys.detached(xml, signature, now)?;
+        Self::read(keys.detached(xml, signature, now)?, xml)
+    }
+
+    /// A list that nobody signed, for a fuzzer.
+    #[cfg(fuzzing)]
+    pub fn unsigned(xml: &[u8]) -> Result<Self, NotVerified> {
+        Self::read(Signed::unsigned(xml), xml)
+    }
+
+    fn read(signed: Signed, xml: &[u8]) -> Result<Self, NotVerified> {
+        let wrong = |why: &str| NotVerified::Unreadable { what: "repomd.xml", why: why.to_owned() };
         let (mut primary, mut is_primary) = (Vec::new(), false);
         walk("repomd.xml", xml, |path, start, text| {
             match path {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ::directive::gate::{self, RESET};
 use ::directive::record::{Body, Mark, Record, short_digest};
+use ::directive::state::State;
 use ::directive::text::escape;
 use ::directive::verdict::Exit;
 
@@ -60,8 +61,8 @@ pub(super) fn run(ui: &mut Ui, case: &Path, args: &Args) -> Result<Exit, Command
         record(&mut open, args, &wanted, by)?;
         ui.status(format_args!("Recorded: {} accounts are reset.", wanted.len()));
     }
-    let left = Open::new(case)?;
-    let missing = left.state.instances.get(&args.instance).map(gate::accounts).unwrap_or_default();
+    let left = State::from_records(&open.case.records()?);
+    let missing = left.instances.get(&args.instance).map(gate::accounts).unwrap_or_default();
     for line in &missing {
         ui.text(&format!("{line}\n"));
     }
