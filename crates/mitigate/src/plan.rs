@@ -6,6 +6,7 @@
 //! Source: nginx(8) (`-T`, `-V`), haproxy(1) (`-c`); docs/mitigate.md.
 
 mod isolate;
+mod remove;
 mod vendor;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 pub use self::isolate::{Isolation, Way, isolation};
+pub use self::remove::{Removal, Removed, Vendor, Wanted, removal};
 pub use self::vendor::vendor_file;
 use crate::engine::{Rule, haproxy, insert, nginx};
 use crate::hands::{self, Hands};
@@ -300,7 +302,7 @@ fn finish(change: &mut Change, request: &Request<'_>, config: &str, pid: String)
 fn changed(path: &str, text: &str, insertions: Vec<crate::engine::Insertion>) -> FileChange {
     let (content, difference) = insert(text, insertions);
     let before = Some(hex(&Sha256::digest(text)));
-    FileChange { path: path.to_owned(), before, difference, content: Some(content), content_sha256: None }
+    FileChange { path: path.to_owned(), before, difference, content: Some(content), ..FileChange::default() }
 }
 
 /// The true path of a file, so that no link is replaced by a file.
