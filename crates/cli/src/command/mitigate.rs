@@ -3,6 +3,7 @@
 mod apply;
 mod journal;
 mod plan;
+mod remove;
 mod show;
 mod watch;
 
@@ -42,6 +43,7 @@ enum What {
     Prove(apply::ProveArgs),
     Undo(apply::UndoArgs),
     Watch(watch::Args),
+    Remove(Box<remove::Args>),
 }
 
 /// What every command on a change needs.
@@ -85,6 +87,7 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         What::Prove(args) => apply::prove(ui, args),
         What::Undo(args) => apply::undo(ui, args),
         What::Watch(args) => watch::run(ui, args),
+        What::Remove(args) => remove::run(ui, args),
     }
 }
 

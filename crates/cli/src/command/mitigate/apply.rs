@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use ::case::Case;
-use ::directive::change::{NotApproved, Written};
+use ::directive::change::{Kind, NotApproved, Written};
 use ::directive::record::{Body, DutyCount, Evidence, Finding, Outcome, Proof, Record, Severity, Step, short_digest};
 use ::directive::state::State;
 use ::directive::verdict::Exit;
 use ::mitigate::apply::{Error, Worker};
 use ::mitigate::prove::Prover;
+use ::mitigate::quarantine;
 
 use super::journal::InCase;
-use super::{Place, change, clock, known, scope, show};
+use super::{LoginArgs, Place, change, clock, known, scope, show};
 use crate::clock::Clock;
 use crate::error::CommandError;
 use crate::progress::Stop;
@@ -93,7 +94,7 @@ pub(super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         Worker { hands: hands.as_ref(), journal: &mut journal, scope: &scope, break_lock: args.break_lock };
     let proof = worker.apply(&approved).map_err(failed)?;
     done(&mut journal, &proof, &args.by)?;
-    finish(journal, &proof)
+    finish(journal, &proof, approved.change().target.kind)
 }
 
 pub(super) fn prove(ui: &mut Ui, args: &ProveArgs) -> Result<Exit, CommandError> {
@@ -102,24 +103,31 @@ pub(super) fn prove(ui: &mut Ui, args: &ProveArgs) -> Result<Exit, CommandError>
     let written = open.written.clone();
     let is_approved = known(&open.state, &written).is_some_and(|known| known.approved);
     let mut journal = open.journal(ui);
-    let proof = ask(&mut journal, &written, &scope, is_approved)?;
-    finish(journal, &proof)
+    let proof = ask(&mut journal, &written, (&scope, &args.place.login), is_approved)?;
+    finish(journal, &proof, written.change().target.kind)
 }
 
 /// Asks, and records what came.
 pub(super) fn ask(
     journal: &mut InCase<'_>,
     written: &Written,
-    scope: &::directive::scope::Scope,
+    (scope, login): (&::directive::scope::Scope, &LoginArgs),
     is_approved: bool,
 ) -> Result<Proof, CommandError> {
     let cannot = |err| CommandError::because("the change could not be proved", err);
-    let prover = Prover::new(written.change(), written.sha256(), scope, is_approved).map_err(cannot)?;
-    let proof = prover.prove(None, journal.clock.now());
+    let now = journal.clock.now();
+    let proof = match written.change().target.kind {
+        Kind::Remove => {
+            let hands = login.hands(&written.change().target.host)?;
+            quarantine::prove(hands.as_ref(), written.change(), written.sha256(), now)
+                .map_err(|err| CommandError::because("the target cannot be looked at", err))?
+        }
+        _ => Prover::new(written.change(), written.sha256(), scope, is_approved).map_err(cannot)?.prove(None, now),
+    };
     let append = |journal: &mut InCase<'_>, body| {
         journal.append(body).map_err(|err| CommandError::new(format!("the case cannot be written: {err}")))
     };
-    for body in findings(&proof) {
+    for body in findings(&proof, written.change().target.kind) {
         append(journal, body)?;
     }
     append(journal, Body::Proof(proof.clone()))?;
@@ -198,7 +206,7 @@ fn done(journal: &mut InCase<'_>, proof: &Proof, by: &str) -> Result<(), Command
 }
 
 /// What a proof that does not hold says about the instance.
-fn findings(proof: &Proof) -> Vec<Body> {
+fn findings(proof: &Proof, kind: Kind) -> Vec<Body> {
     let finding = |code: &str, severity, why: String, lines: &[String]| {
         let excerpt: String = lines.first().cloned().unwrap_or_default().chars().take(200).collect();
         Body::Finding(Finding {
@@ -215,6 +223,11 @@ fn findings(proof: &Proof) -> Vec<Body> {
         })
     };
     let mut found = Vec::new();
+    if kind == Kind::Remove {
+        let lines: Vec<String> = proof.leaks.iter().chain(&proof.lost).cloned().collect();
+        let why = lines.first().map(|first| format!("{} of what was removed came back, first {first}", lines.len()));
+        return why.map(|why| finding("malware-returned", Severity::Critical, why, &lines)).into_iter().collect();
+    }
     if proof.refused < proof.asked {
         let first = proof.leaks.first().cloned().unwrap_or_default();
         let why = format!("{} of {} requests got through, first {first}", proof.asked - proof.refused, proof.asked);
@@ -228,10 +241,10 @@ fn findings(proof: &Proof) -> Vec<Body> {
     found
 }
 
-fn finish(journal: InCase<'_>, proof: &Proof) -> Result<Exit, CommandError> {
+fn finish(journal: InCase<'_>, proof: &Proof, kind: Kind) -> Result<Exit, CommandError> {
     let exit = if proof.holds { Exit::Done } else { Exit::Act };
     if !journal.ui.is_json() {
-        journal.ui.text(&show::proof(proof));
+        journal.ui.text(&show::proof(proof, kind));
     }
     close(journal, exit);
     Ok(exit)
@@ -255,6 +268,9 @@ fn failed(err: Error) -> CommandError {
         Error::Broken(_) => "nothing was touched; repair it, or plan without it",
         Error::Overwritten { .. } => {
             "compare it with the change and put it right by hand: another's work must not be lost"
+        }
+        Error::Returned { .. } => {
+            "everything is as it was before; find what puts it there, or plan again with --end-processes"
         }
         Error::Prove(_) => "nothing stays changed; name reachable addresses of the scope with --at",
         _ => "everything is as it was before; the case says what was done",

@@ -233,7 +233,7 @@ impl Given<'_> {
 }
 
 /// Records that a change was planned.
-fn planned(ui: &mut Ui, case: &mut Case, clock: Clock, written: &Written) -> Result<(), CommandError> {
+pub(super) fn planned(ui: &mut Ui, case: &mut Case, clock: Clock, written: &Written) -> Result<(), CommandError> {
     let change = written.change();
     let instance = change.from.instance.clone();
     let mut journal = InCase { case, clock, ui, instance, records: Vec::new() };
