@@ -1,9 +1,10 @@
 //! Sealed: how does known malware lie in a case so that nobody runs it and no scanner deletes it?
 //!
-//! Encrypted with AES-256-GCM under a key of the case alone, `quarantine.key`, which only its owner can read. The form says
-//! in its first lines what it is and the SHA-256 of what is inside; these lines are authenticated with it, so that sealed
-//! bytes cannot be given out for others. They lie in `evidence/` like all bytes: whoever gets the case without the key gets
-//! proof that they are unchanged, and not the malware. This keeps accidents away, and nobody who has the key.
+//! Encrypted with AES-256-GCM under a key of the case alone, `quarantine.key`, which only its owner can read. The form
+//! says in its first lines what it is and the SHA-256 of what is inside; these lines are authenticated with it, so
+//! that sealed bytes cannot be given out for others. They lie in `evidence/` like all bytes: whoever gets the case
+//! without the key gets proof that they are unchanged, and not the malware. This keeps accidents away, and nobody who
+//! has the key.
 //! Source: NIST SP 800-38D; `aead` of aws-lc-rs.
 
 use std::fs::{self, File};

@@ -1,9 +1,9 @@
 //! Quarantine: how does known malware leave its place, so that it can be proved what it was, and put back?
 //!
 //! What stands there is taken as an archive of that one file, made on its own machine: content, owner, mode, times and
-//! extended attributes. The archive must hold the very bytes that the change names; then the caller seals it in the case,
-//! and only then anything is touched. What comes in its place never inherits anything of it: a copy of its mode would keep
-//! an intruder's setuid bit. Links are never followed, neither at the file nor on the way to it.
+//! extended attributes. The archive must hold the very bytes that the change names; then the caller seals it in the
+//! case, and only then anything is touched. What comes in its place never inherits anything of it: a copy of its mode
+//! would keep an intruder's setuid bit. Links are never followed, neither at the file nor on the way to it.
 //! What a suspect machine says of its own files is believed here; the proof that counts is the next check from outside.
 //! Source: tar(1) ("--xattrs"), chattr(1); POSIX `rename`.
 
@@ -18,7 +18,8 @@ use sha2::{Digest as _, Sha256};
 use crate::hands::{Error, Hands};
 use crate::prove;
 
-/// The largest file that goes into quarantine, in bytes. Implants known so far have some megabytes; it is held in memory.
+/// The largest file that goes into quarantine, in bytes. Implants known so far have some megabytes; it is held in
+/// memory.
 pub const LARGEST: u64 = 128 << 20;
 
 /// What an archive of one file may have beside the file itself: headers, attributes, and the end mark.

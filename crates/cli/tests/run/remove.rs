@@ -1,5 +1,5 @@
-//! `mitigate remove` as a responder meets it: a check finds malware, a person approves, it goes into quarantine and comes
-//! back. The malware is a harmless marker that a rule of the test knows.
+//! `mitigate remove` as a responder meets it: a check finds malware, a person approves, it goes into quarantine and
+//! comes back. The malware is a harmless marker that a rule of the test knows.
 
 use std::fs::Permissions;
 use std::net::TcpListener;
@@ -25,7 +25,8 @@ impl Checked {
         std::fs::set_permissions(checked.path("instance/home/bin/web"), Permissions::from_mode(0o4755)).unwrap();
         let script = "cp -r \"$1\" pack && (cd vendor && sha256sum home/bin/web) > shipped.sha256";
         checked.sh(script, &[arg(&root().join("packs/ed-21-03"))]);
-        let rule = "rule marker { meta: severity = \"critical\" strings: $a = \"inert exercise material of a test\" condition: $a }";
+        let rule = "rule marker { meta: severity = \"critical\" \
+                    strings: $a = \"inert exercise material of a test\" condition: $a }";
         checked.write("pack/hunt/yara/test.yar", rule);
         let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         checked.write(

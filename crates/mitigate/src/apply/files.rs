@@ -1,7 +1,7 @@
 //! Files: how does a file come to stand where the change says, and go back?
 //!
-//! All that will be written is known before anything is, and all that was written is read back. What goes into quarantine
-//! goes another way than a configuration: see [`quarantine`].
+//! All that will be written is known before anything is, and all that was written is read back. What goes into
+//! quarantine goes another way than a configuration: see [`quarantine`].
 
 use directive::change::FileChange;
 use directive::record::hex;

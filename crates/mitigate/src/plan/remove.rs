@@ -1,9 +1,9 @@
 //! Remove: which files of an instance go into quarantine, and what will stand in their place?
 //!
-//! Only reads. A file is taken into the change if what stands there is what the check saw: that digest, in a regular file
-//! of that very path. Everything else is told and left alone. What comes in its place is the vendor's, by a manifest from
-//! outside; who that is, whoever calls has found out. A file that nobody knows to be bad is offered only by name, and the
-//! plan says so.
+//! Only reads. A file is taken into the change if what stands there is what the check saw: that digest, in a regular
+//! file of that very path. Everything else is told and left alone. What comes in its place is the vendor's, by a
+//! manifest from outside; who that is, whoever calls has found out. A file that nobody knows to be bad is offered only
+//! by name, and the plan says so.
 //! Serves ED 21-03 action 2.b ("suspected compromise"): evidence first. Source: docs/mitigate.md, "remove".
 
 use directive::change::{Change, Command, FileChange, Kind, Origin, Quarantine, Target, VERSION};
@@ -73,7 +73,8 @@ pub struct Removed {
 const MOST: usize = 500;
 
 /// Looks at one path, a word and its value a line.
-const LOOK: &str = "p=$1; [ ! -L \"$p\" ] || { echo 'is link'; exit 0; }; [ -e \"$p\" ] || { echo 'is nothing'; exit 0; }; \
+const LOOK: &str = "p=$1; \
+    [ ! -L \"$p\" ] || { echo 'is link'; exit 0; }; [ -e \"$p\" ] || { echo 'is nothing'; exit 0; }; \
     [ -f \"$p\" ] || { echo 'is other'; exit 0; }; echo 'is file'; echo \"real $(readlink -f -- \"$p\")\"; \
     echo \"stat $(stat -c '%a %u:%g %h %s' -- \"$p\")\"; echo \"sha256 $(sha256sum < \"$p\" | cut -c1-64)\"; \
     echo \"attributes $(lsattr -d -- \"$p\" 2>/dev/null | cut -d' ' -f1)\"; [ -w \"${p%/*}/\" ] && echo 'folder open'; \
@@ -145,8 +146,8 @@ fn change(
     hands: &dyn Hands,
 ) -> Result<Change, Error> {
     let mut notes = vec![
-        "Each file is first sealed in the case, encrypted, with owner, mode, times and attributes; `mitigate undo` puts it \
-         back with them. Only the time of the last change of its entry (ctime) cannot be put back."
+        "Each file is first sealed in the case, encrypted, with owner, mode, times and attributes; `mitigate undo` puts \
+         it back with them. Only the time of the last change of its entry (ctime) cannot be put back."
             .to_owned(),
         "This takes known files away, not the intruder: check the instance again afterwards, from outside.".to_owned(),
     ];
@@ -244,7 +245,8 @@ fn file(root: &str, wanted: &Wanted, found: &Found) -> Result<FileChange, String
                 escape(&vendor.from)
             ));
         }
-        // Where nobody says what the vendor gave it, the new file gets the mode of the old one without its special rights.
+        // Where nobody says what the vendor gave it, the new file gets the mode of the old one without its special
+        // rights.
         let mode = vendor.mode.unwrap_or(found.mode & 0o777) & 0o7777;
         let owner = vendor.owner.map_or_else(|| found.owner.clone(), |(user, group)| format!("{user}:{group}"));
         lines.push(format!("+ the vendor's, sha256 {}, mode {mode:o}, owner {owner}", vendor.sha256));

@@ -1,7 +1,7 @@
 //! Remove: does known malware leave its place, provably and undoably, here and over a real sshd?
 //!
-//! The malware is a harmless marker. What the file system says of it is made as awkward as intruders make it: setuid, old
-//! times, extended attributes, the immutable flag, a program that runs.
+//! The malware is a harmless marker. What the file system says of it is made as awkward as intruders make it: setuid,
+//! old times, extended attributes, the immutable flag, a program that runs.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::process::{Child, Command};

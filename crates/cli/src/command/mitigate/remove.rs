@@ -1,8 +1,8 @@
 //! `mitigate remove`: write down which known malware goes into quarantine, and touch nothing.
 //!
-//! Joins what the rooms know, since they do not import one another: the case says what the latest check found, a manifest
-//! from outside which digest the vendor shipped, a folder or package which bytes. Bytes that no manifest lists for that
-//! path are never put anywhere.
+//! Joins what the rooms know, since they do not import one another: the case says what the latest check found, a
+//! manifest from outside which digest the vendor shipped, a folder or package which bytes. Bytes that no manifest
+//! lists for that path are never put anywhere.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -28,8 +28,8 @@ use crate::ui::Ui;
 
 /// Write down which known malware goes into quarantine, and touch nothing
 ///
-/// Takes what the latest check of the case found to be bad, by a YARA rule or a published indicator, and writes a change
-/// that a person can read. `apply` carries it out: evidence first, sealed in the case; `undo` brings it back.
+/// Takes what the latest check of the case found to be bad, by a YARA rule or a published indicator, and writes a
+/// change that a person can read. `apply` carries it out: evidence first, sealed in the case; `undo` brings it back.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// The instance, as the case names it
@@ -53,7 +53,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "SOURCE", requires = "manifest")]
     restore: Vec<String>,
 
-    /// What the vendor shipped, from outside the instance: without a digest in it nothing is restored. May be given again
+    /// What the vendor shipped, from outside the instance: without a digest in it nothing is restored. May be given
+    /// again
     #[arg(long, value_name = "M")]
     manifest: Vec<PathBuf>,
 

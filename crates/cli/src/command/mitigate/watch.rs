@@ -123,7 +123,8 @@ fn noticed(args: &Args, written: &Written, before: Option<&str>) -> Result<Notic
     let hands = args.place.login.hands(&change.target.host)?;
     let cannot = |err| CommandError::because("the target cannot be looked at", err);
     let mut why = Vec::new();
-    // Of what was removed the proof itself looks at the files, each time: malware that comes back does not wait for a day.
+    // Of what was removed the proof itself looks at the files, each time: malware that comes back does not wait for a
+    // day.
     if change.target.kind == Kind::Remove {
         return Ok(Noticed { why, processes: String::new(), is_new: true });
     }
