@@ -2,6 +2,7 @@
 
 mod apply;
 mod journal;
+mod many;
 mod plan;
 mod remove;
 mod show;
@@ -62,7 +63,7 @@ struct Place {
 }
 
 /// How to log in over SSH, where the configuration of `ssh` does not say it.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Clone)]
 struct LoginArgs {
     /// File with the host keys that are known, for a target over SSH
     #[arg(long, value_name = "FILE")]

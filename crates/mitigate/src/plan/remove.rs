@@ -146,8 +146,8 @@ fn change(
     hands: &dyn Hands,
 ) -> Result<Change, Error> {
     let mut notes = vec![
-        "Each file is first sealed in the case, encrypted, with owner, mode, times and attributes; `mitigate undo` puts \
-         it back with them. Only the time of the last change of its entry (ctime) cannot be put back."
+        "Each file is first sealed in the case, encrypted, with owner, mode, times and attributes; `mitigate undo` \
+         puts it back with them. Only the time of the last change of its entry (ctime) cannot be put back."
             .to_owned(),
         "This takes known files away, not the intruder: check the instance again afterwards, from outside.".to_owned(),
     ];

@@ -5,14 +5,16 @@ use std::path::Path;
 use ::case::Case;
 use ::directive::change::{Kind, NotApproved, Written};
 use ::directive::record::{Body, DutyCount, Evidence, Finding, Outcome, Proof, Record, Severity, Step, short_digest};
+use ::directive::scope::Scope;
 use ::directive::state::State;
 use ::directive::verdict::Exit;
 use ::mitigate::apply::{Error, Worker};
 use ::mitigate::prove::Prover;
 use ::mitigate::quarantine;
+use jiff::Timestamp;
 
 use super::journal::InCase;
-use super::{LoginArgs, Place, change, clock, known, scope, show};
+use super::{LoginArgs, Place, change, clock, known, many, scope, show};
 use crate::clock::Clock;
 use crate::error::CommandError;
 use crate::progress::Stop;
@@ -23,57 +25,75 @@ use crate::ui::Ui;
 /// Everything that stood there before goes into the case first. Each step is recorded before it is done.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// The file of the change
+    /// The file of the change, or the folder of several with their list
     #[arg(value_name = "CHANGE")]
-    change: String,
+    pub(super) change: String,
 
     /// Who approves it
     #[arg(long, value_name = "PERSON")]
-    by: String,
+    pub(super) by: String,
 
-    /// Its digest, at least twelve digits: that this very file was read
+    /// Its digest, at least twelve digits: that this very file was read. Of a folder, the digest of changes.sha256
     #[arg(long, value_name = "DIGEST")]
-    approve: String,
+    pub(super) approve: String,
 
     /// Take the lock of a run away that was killed
     #[arg(long)]
-    break_lock: bool,
+    pub(super) break_lock: bool,
+
+    /// Of a folder of changes, how many machines are worked on at a time
+    #[arg(long, value_name = "N", default_value_t = AT_ONCE)]
+    pub(super) at_once: usize,
 
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
 }
 
 /// Ask from outside whether a change holds
 #[derive(clap::Args, Debug)]
 pub(super) struct ProveArgs {
-    /// The file of the change, or its digest where the case knows it
+    /// The file of the change, its digest where the case knows it, or the folder of several
     #[arg(value_name = "CHANGE")]
-    change: String,
+    pub(super) change: String,
+
+    /// Of a folder of changes, how many machines are worked on at a time
+    #[arg(long, value_name = "N", default_value_t = AT_ONCE)]
+    pub(super) at_once: usize,
 
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
 }
 
 /// Put everything back as it was before a change, byte for byte
 #[derive(clap::Args, Debug)]
 pub(super) struct UndoArgs {
-    /// The file of the change, or its digest where the case knows it
+    /// The file of the change, its digest where the case knows it, or the folder of several
     #[arg(value_name = "CHANGE")]
-    change: String,
+    pub(super) change: String,
 
     /// Who takes it back
     #[arg(long, value_name = "PERSON")]
-    by: String,
+    pub(super) by: String,
 
     /// Take the lock of a run away that was killed
     #[arg(long)]
-    break_lock: bool,
+    pub(super) break_lock: bool,
+
+    /// Of a folder of changes, how many machines are worked on at a time
+    #[arg(long, value_name = "N", default_value_t = AT_ONCE)]
+    pub(super) at_once: usize,
 
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
 }
 
+/// How many machines are worked on at a time. Most of the time each waits for old connections to end.
+const AT_ONCE: usize = 64;
+
 pub(super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
+    if many::is_list(&args.change) {
+        return many::apply(ui, args);
+    }
     let mut open = Open::new(&args.place, &args.change)?;
     if open.is_applied() {
         return Err(CommandError::new("the change is applied already").hint("`mitigate prove` asks whether it holds"));
@@ -98,6 +118,9 @@ pub(super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
 }
 
 pub(super) fn prove(ui: &mut Ui, args: &ProveArgs) -> Result<Exit, CommandError> {
+    if many::is_list(&args.change) {
+        return many::prove(ui, args);
+    }
     let mut open = Open::new(&args.place, &args.change)?;
     let scope = scope(&args.place.scope)?;
     let written = open.written.clone();
@@ -107,23 +130,32 @@ pub(super) fn prove(ui: &mut Ui, args: &ProveArgs) -> Result<Exit, CommandError>
     finish(journal, &proof, written.change().target.kind)
 }
 
+/// Asks.
+pub(super) fn asked(
+    written: &Written,
+    (scope, login): (&Scope, &LoginArgs),
+    is_approved: bool,
+    now: Timestamp,
+) -> Result<Proof, CommandError> {
+    let change = written.change();
+    if change.target.kind == Kind::Remove {
+        let hands = login.hands(&change.target.host)?;
+        return quarantine::prove(hands.as_ref(), change, written.sha256(), now)
+            .map_err(|err| CommandError::because("the target cannot be looked at", err));
+    }
+    let prover = Prover::new(change, written.sha256(), scope, is_approved);
+    let prover = prover.map_err(|err| CommandError::because("the change could not be proved", err))?;
+    Ok(prover.prove(None, now))
+}
+
 /// Asks, and records what came.
 pub(super) fn ask(
     journal: &mut InCase<'_>,
     written: &Written,
-    (scope, login): (&::directive::scope::Scope, &LoginArgs),
+    with: (&Scope, &LoginArgs),
     is_approved: bool,
 ) -> Result<Proof, CommandError> {
-    let cannot = |err| CommandError::because("the change could not be proved", err);
-    let now = journal.clock.now();
-    let proof = match written.change().target.kind {
-        Kind::Remove => {
-            let hands = login.hands(&written.change().target.host)?;
-            quarantine::prove(hands.as_ref(), written.change(), written.sha256(), now)
-                .map_err(|err| CommandError::because("the target cannot be looked at", err))?
-        }
-        _ => Prover::new(written.change(), written.sha256(), scope, is_approved).map_err(cannot)?.prove(None, now),
-    };
+    let proof = asked(written, with, is_approved, journal.clock.now())?;
     let append = |journal: &mut InCase<'_>, body| {
         journal.append(body).map_err(|err| CommandError::new(format!("the case cannot be written: {err}")))
     };
@@ -138,6 +170,9 @@ pub(super) fn ask(
 }
 
 pub(super) fn undo(ui: &mut Ui, args: &UndoArgs) -> Result<Exit, CommandError> {
+    if many::is_list(&args.change) {
+        return many::undo(ui, args);
+    }
     let mut open = Open::new(&args.place, &args.change)?;
     let scope = scope(&args.place.scope)?;
     let kept = known(&open.state, &open.written).map(|known| (known.kept.clone(), known.undone));
@@ -193,20 +228,26 @@ fn open_case(dir: &Path) -> Result<Case, CommandError> {
 
 /// Records that the action is done: the latest proof of it holds.
 fn done(journal: &mut InCase<'_>, proof: &Proof, by: &str) -> Result<(), CommandError> {
-    let Some(action) = proof.action.clone().filter(|_| proof.holds) else { return Ok(()) };
-    let step = Step {
-        step: short_digest(&[action.as_bytes(), journal.instance.as_bytes(), &journal.records.len().to_le_bytes()]),
+    let number = journal.records.len().to_le_bytes();
+    let Some(step) = done_step(proof, by, &journal.instance, &number) else { return Ok(()) };
+    journal.append(Body::Step(step)).map_err(|err| CommandError::new(format!("the case cannot be written: {err}")))
+}
+
+/// That the action is done, as a step; nothing where the proof does not hold.
+pub(super) fn done_step(proof: &Proof, by: &str, instance: &str, number: &[u8]) -> Option<Step> {
+    let action = proof.action.clone().filter(|_| proof.holds)?;
+    Some(Step {
+        step: short_digest(&[action.as_bytes(), instance.as_bytes(), number]),
         action,
         outcome: Outcome::Done,
         why: format!("proved: {} of {} requests refused", proof.refused, proof.asked),
         by: (!by.is_empty()).then(|| by.to_owned()),
         inputs: vec![proof.change.clone()],
-    };
-    journal.append(Body::Step(step)).map_err(|err| CommandError::new(format!("the case cannot be written: {err}")))
+    })
 }
 
 /// What a proof that does not hold says about the instance.
-fn findings(proof: &Proof, kind: Kind) -> Vec<Body> {
+pub(super) fn findings(proof: &Proof, kind: Kind) -> Vec<Body> {
     let finding = |code: &str, severity, why: String, lines: &[String]| {
         let excerpt: String = lines.first().cloned().unwrap_or_default().chars().take(200).collect();
         Body::Finding(Finding {
