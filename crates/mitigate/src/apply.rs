@@ -316,6 +316,8 @@ impl Worker<'_> {
             let _ = self.record(steps.step(Stage::Begins, &format!("put back {}", file.path), "undo".into()));
             match (before, &file.quarantine) {
                 (Some(archive), Some(_)) => self.put_again(file, archive)?,
+                // What could not be written in the first place need not be written back.
+                _ if self.hands.read(&file.path)? == *before => {}
                 _ => self.put(file, before.as_deref())?,
             }
         }
@@ -347,9 +349,7 @@ impl Worker<'_> {
     /// The children of the process that is to be drained.
     fn children(&self, drain: Option<&Drain>) -> Result<Vec<u32>, Error> {
         let Some(drain) = drain else { return Ok(Vec::new()) };
-        let done = self.hands.run(&["sh", "-c", CHILDREN, "sh", &drain.pid_file], &[])?;
-        let text = String::from_utf8_lossy(&done.out).into_owned();
-        Ok(text.split_whitespace().filter_map(|word| word.parse().ok()).collect())
+        Ok(self.hands.children(&drain.pid_file)?)
     }
 
     /// Waits until the old children have ended, and ends those that do not.
@@ -366,10 +366,17 @@ impl Worker<'_> {
                 self.hands.run(&words, &[])?;
             }
             // Most end at once or not by themselves: to look often at first and seldom later costs a tenth of the looks.
-            let (mut waited, mut pause) = (0, 20);
+            let (mut waited, mut pause, mut missing) = (0, 20, Vec::new());
             loop {
                 let now = self.children(Some(drain))?;
-                left.retain(|child| now.contains(child));
+                // A proxy that starts again writes its number anew, and the kernel may leave out a child while another
+                // ends: no list says nothing, and only who is missing twice has ended.
+                if !now.is_empty() {
+                    left.retain(|child| now.contains(child) || !missing.contains(child));
+                    let before = missing.len();
+                    missing = left.iter().copied().filter(|child| !now.contains(child)).collect();
+                    pause = if missing.len() > before { 20 } else { pause };
+                }
                 // Without a new child nobody serves yet.
                 if left.is_empty() && !now.is_empty() {
                     return self.record(steps.step(Stage::Ended, &what, "none of them runs any more".into()));
@@ -424,8 +431,6 @@ const LOCK: &str = "if mkdir -- \"$1\" 2>/dev/null; then printf '%s\\n' \"$2\" >
     [ -d \"$1\" ] || { mkdir -- \"$1\"; exit 1; }; cat -- \"$1/by\" 2>/dev/null; exit 45";
 
 const UNLOCK: &str = "rm -f -- \"$1/by\"; [ ! -d \"$1\" ] || rmdir -- \"$1\"";
-
-const CHILDREN: &str = "read -r pid < \"$1\" && cat /proc/\"$pid\"/task/\"$pid\"/children";
 
 /// What all steps of a change have in common.
 struct Steps<'a> {

@@ -233,8 +233,8 @@ fn table(rows: &[Row], width: usize) -> String {
             None => counts.push((row.word, 1)),
         }
     }
-    let counts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
-    let _ = writeln!(out, "{} of {}.", counts.join(", "), rows.len());
+    let counts: Vec<String> = counts.iter().map(|(word, count)| format!("{word} {count}")).collect();
+    let _ = writeln!(out, "Of {}: {}.", rows.len(), counts.join(", "));
     out
 }
 
@@ -273,7 +273,7 @@ mod tests {
             "{text}"
         );
         assert!(text.lines().all(|line| line.len() <= 60), "{text}");
-        assert!(text.ends_with("1 holds, 1 undone of 2.\n"), "{text}");
+        assert!(text.ends_with("Of 2: holds 1, undone 1.\n"), "{text}");
     }
 
     #[test]
