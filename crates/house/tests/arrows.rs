@@ -15,8 +15,9 @@ const ROOMS: &[&str] = &["discover", "check", "mitigate", "update", "report"];
 
 /// Who may use whom.
 fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    let everything = [GROUND, ROOMS, &["case", "remote", "respond", "lab", "tuf", "pdf", "attest", "serve"]].concat();
-    let table: [(&str, Vec<&str>); 21] = [
+    let everything =
+        [GROUND, ROOMS, &["case", "remote", "respond", "lab", "tuf", "pdf", "attest", "serve", "signer"]].concat();
+    let table: [(&str, Vec<&str>); 22] = [
         ("directive", vec![]),
         // Parsers of hostile disks: they know bytes at offsets and nothing of the product.
         ("image", vec![]),
@@ -32,8 +33,10 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("hunt", vec!["directive", "logs"]),
         ("check", [GROUND, &["logs", "hunt"]].concat()),
         ("mitigate", GROUND.to_vec()),
-        // It judges records.
-        ("update", vec!["directive"]),
+        // It judges records, and packages by their signatures.
+        ("update", vec!["directive", "signer"]),
+        // Signatures of vendors: heavy, and it meets what a network brings.
+        ("signer", vec!["directive"]),
         // It turns a state into words, so that it needs no bytes of an instance.
         ("report", vec!["directive"]),
         // Statements and signatures on both sides of the authority's door: texts and keys, nothing of an instance.

@@ -16,7 +16,7 @@ const WRITE: &str = "std::fs::write";
 const SOCKET: &str = "std::net::TcpStream";
 
 /// Design, the table "may touch / must never". A fence may refuse more than this.
-const FENCES: [(&str, &[&str]); 21] = [
+const FENCES: [(&str, &[&str]); 22] = [
     ("directive", &[RUN, CLOCK, WRITE, SOCKET]),
     ("image", &[RUN, CLOCK, WRITE, SOCKET]),
     ("evidence", &[RUN, CLOCK, WRITE, SOCKET]),
@@ -32,6 +32,7 @@ const FENCES: [(&str, &[&str]); 21] = [
     ("mitigate", &[RUN, CLOCK, WRITE, SOCKET]),
     ("report", &[RUN, CLOCK, WRITE, SOCKET]),
     ("update", &[RUN, CLOCK, WRITE, SOCKET]),
+    ("signer", &[RUN, CLOCK, WRITE, SOCKET]),
     ("attest", &[RUN, CLOCK, WRITE, SOCKET]),
     // It listens in `listen.rs` and asks in `client.rs`; its clock is the authority's, or that of an exercise.
     ("serve", &[RUN, CLOCK, WRITE]),
@@ -47,8 +48,21 @@ const FENCES: [(&str, &[&str]); 21] = [
 ];
 
 /// Crates that must be unable to reach the network, whatever their code says.
-const WITHOUT_NETWORK: [&str; 12] =
-    ["directive", "image", "evidence", "logs", "hunt", "feed", "check", "report", "update", "pdf", "attest", "case"];
+const WITHOUT_NETWORK: [&str; 13] = [
+    "directive",
+    "image",
+    "evidence",
+    "logs",
+    "hunt",
+    "feed",
+    "check",
+    "report",
+    "update",
+    "signer",
+    "pdf",
+    "attest",
+    "case",
+];
 
 /// What opens sockets, or exists to do so.
 const NETWORK: [&str; 22] = [

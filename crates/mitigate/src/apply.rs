@@ -219,6 +219,8 @@ impl Worker<'_> {
         held: Option<Held<'_>>,
     ) -> Result<Proof, Error> {
         let change = steps.change;
+        self.keep(steps)?;
+        self.by_hand(steps)?;
         for ((file, before), after) in change.files.iter().zip(before).zip(after) {
             let kept = match before {
                 Some(bytes) if file.quarantine.is_some() => Some(self.journal.seal(bytes).map_err(Error::Journal)?),
@@ -257,6 +259,14 @@ impl Worker<'_> {
                     format!("{leaks} requests got through, {lost} functions are lost; {first}")
                 }
             }));
+        }
+        if prover.is_none() && change.target.kind != Kind::Remove {
+            self.record(steps.step(
+                Stage::Applied,
+                "apply",
+                "all steps ended well, and nothing is proved by it".into(),
+            ))?;
+            return Ok(proof);
         }
         self.record(steps.step(Stage::Applied, "apply", "all steps ended well and the proof holds".into()))?;
         self.journal.proof(proof.clone()).map_err(Error::Journal)?;
@@ -309,18 +319,10 @@ impl Worker<'_> {
         is_begun: bool,
     ) -> Result<(), Error> {
         let change = steps.change;
-        if change.target.kind == Kind::VendorFile {
+        if matches!(change.target.kind, Kind::VendorFile | Kind::ByHand) {
             return Ok(());
         }
-        for (file, before) in files.iter().zip(before).rev() {
-            let _ = self.record(steps.step(Stage::Begins, &format!("put back {}", file.path), "undo".into()));
-            match (before, &file.quarantine) {
-                (Some(archive), Some(_)) => self.put_again(file, archive)?,
-                // What could not be written in the first place need not be written back.
-                _ if self.hands.read(&file.path)? == *before => {}
-                _ => self.put(file, before.as_deref())?,
-            }
-        }
+        self.put_files_back(steps, files.iter().zip(before).rev().filter(|(file, _)| !file.undo_needs))?;
         // What was ended is not begun again, least of all malware.
         if is_begun && change.target.kind != Kind::Remove {
             let old = self.children(change.drain.as_ref())?;
@@ -335,6 +337,7 @@ impl Worker<'_> {
             }
             self.drain(steps, change.drain.as_ref(), &old)?;
         }
+        self.put_files_back(steps, files.iter().zip(before).rev().filter(|(file, _)| file.undo_needs))?;
         self.record(steps.step(Stage::Undone, "undo", "every file is byte for byte what it was".into()))
     }
 

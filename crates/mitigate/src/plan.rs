@@ -174,10 +174,12 @@ pub(crate) fn begin(request: &Request<'_>) -> Result<Change, Error> {
             instance: request.instance.to_owned(),
         },
         target: Target { host: request.host.to_owned(), kind: request.kind, lock: None },
+        keeps: Vec::new(),
         files: Vec::new(),
         checks: Vec::new(),
         runs: Vec::new(),
         undo: Vec::new(),
+        hands: Vec::new(),
         drain: None,
         prove: None,
     })

@@ -5,7 +5,7 @@ mod journal;
 mod many;
 mod plan;
 mod remove;
-mod show;
+pub(super) mod show;
 mod watch;
 
 use std::path::{Path, PathBuf};

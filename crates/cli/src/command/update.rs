@@ -1,4 +1,7 @@
-//! `update`: did the update really happen?
+//! `update`: is this package authentic, how does it get onto the machine, and did the update really happen?
+
+mod install;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -17,7 +20,7 @@ use crate::error::CommandError;
 use crate::open;
 use crate::ui::Ui;
 
-/// Prove updates
+/// Verify packages, install them, and prove that they run
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -35,6 +38,8 @@ enum What {
     ///
     /// Exits 0 if it is proved, 1 if it is refuted or something is wrong beside it, 3 if too few witnesses speak.
     Prove(ProveArgs),
+    Verify(Box<verify::Args>),
+    Install(Box<install::Args>),
 }
 
 #[derive(clap::Args, Debug)]
@@ -61,7 +66,14 @@ struct ProveArgs {
 }
 
 pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
-    let What::Prove(args) = &args.what;
+    match &args.what {
+        What::Prove(args) => self::proved(ui, args),
+        What::Verify(args) => verify::run(ui, args),
+        What::Install(args) => install::run(ui, args),
+    }
+}
+
+fn proved(ui: &mut Ui, args: &ProveArgs) -> Result<Exit, CommandError> {
     let case = Case::open_read_only(&args.case)?;
     case.verify()?;
     let opening = open::opening(&case)?;

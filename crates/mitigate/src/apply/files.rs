@@ -4,10 +4,11 @@
 //! quarantine goes another way than a configuration: see [`quarantine`].
 
 use directive::change::FileChange;
-use directive::record::hex;
+use directive::record::{ChangeStep, Stage, hex};
+use directive::text::escape;
 use sha2::{Digest as _, Sha256};
 
-use super::{Content, Error, Worker};
+use super::{Content, Error, Steps, Worker};
 use crate::quarantine;
 
 impl Worker<'_> {
@@ -59,5 +60,46 @@ impl Worker<'_> {
             (None, None) => Ok(None),
         };
         files.iter().map(&mut content).collect()
+    }
+
+    /// Puts files back; those that went into quarantine with everything that the file system said of them.
+    pub(super) fn put_files_back<'f>(
+        &mut self,
+        steps: &Steps<'_>,
+        files: impl Iterator<Item = (&'f FileChange, &'f Content)>,
+    ) -> Result<(), Error> {
+        for (file, before) in files {
+            let _ = self.record(steps.step(Stage::Begins, &format!("put back {}", file.path), "undo".into()));
+            match (before, &file.quarantine) {
+                (Some(archive), Some(_)) => self.put_again(file, archive)?,
+                // What could not be written in the first place need not be written back.
+                _ if self.hands.read(&file.path)? == *before => {}
+                _ => self.put(file, before.as_deref())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies into the case what is about to be replaced.
+    pub(super) fn keep(&mut self, steps: &Steps<'_>) -> Result<(), Error> {
+        for keep in &steps.change.keeps {
+            let words: Vec<&str> = keep.command.iter().map(String::as_str).collect();
+            let what = format!("copy {}", escape(&keep.what));
+            self.record(steps.step(Stage::Begins, &what, "evidence comes first".into()))?;
+            let bytes = self.hands.must(&words)?;
+            let why = format!("{} bytes are in the case", bytes.len());
+            let kept = Some(self.journal.keep(&bytes).map_err(Error::Journal)?);
+            self.record(ChangeStep { kept, ..steps.step(Stage::Ended, &what, why) })?;
+        }
+        Ok(())
+    }
+
+    /// Records what a person says that he did. Nobody saw it: only a proof counts.
+    pub(super) fn by_hand(&mut self, steps: &Steps<'_>) -> Result<(), Error> {
+        for step in &steps.change.hands {
+            let why = format!("by the word of {}", steps.who);
+            self.record(steps.step(Stage::Ended, &format!("by hand: {}", step.text), why))?;
+        }
+        Ok(())
     }
 }

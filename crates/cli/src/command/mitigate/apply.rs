@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use ::case::Case;
-use ::directive::change::{Kind, NotApproved, Written};
+use ::directive::change::{Change, Kind, NotApproved, Written};
 use ::directive::record::{Body, DutyCount, Evidence, Finding, Outcome, Proof, Record, Severity, Step, short_digest};
 use ::directive::scope::Scope;
 use ::directive::state::State;
+use ::directive::text::escape;
 use ::directive::verdict::Exit;
 use ::mitigate::apply::{Error, Worker};
 use ::mitigate::prove::Prover;
@@ -110,11 +111,31 @@ pub(super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
     // The first Ctrl-C ends nothing in the middle: the end is seconds away, and half a change is worse than none.
     let _stop = Stop::listen();
     let mut journal = open.journal(ui);
+    let begun = journal.clock.now();
     let mut worker =
         Worker { hands: hands.as_ref(), journal: &mut journal, scope: &scope, break_lock: args.break_lock };
     let proof = worker.apply(&approved).map_err(failed)?;
+    if is_unproved(approved.change()) {
+        return Ok(unproved(journal, approved.change(), begun));
+    }
     done(&mut journal, &proof, &args.by)?;
     finish(journal, &proof, approved.change().target.kind)
+}
+
+/// Whether nobody is asked whether a change holds: an installation, for example.
+pub(super) fn is_unproved(change: &Change) -> bool {
+    change.prove.is_none() && change.target.kind != Kind::Remove
+}
+
+/// What was done and is proved in another way: nobody was asked from outside.
+fn unproved(journal: InCase<'_>, change: &Change, begun: Timestamp) -> Exit {
+    let instance = escape(&change.from.instance);
+    journal.ui.status(format_args!(
+        "hint: it proves nothing yet: `portcullis respond --again`, then `portcullis update prove {instance} --since \
+         {begun:.0}`"
+    ));
+    close(journal, Exit::Done);
+    Exit::Done
 }
 
 pub(super) fn prove(ui: &mut Ui, args: &ProveArgs) -> Result<Exit, CommandError> {
