@@ -82,6 +82,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
 
+    /// Where units of systemd are kept on that host, so that isolation outlives a restart; default: /etc/systemd/system
+    /// where systemd runs
+    #[arg(long, value_name = "FOLDER")]
+    units: Option<String>,
+
     /// A way that isolation leaves open: `10.0.0.9:22`, from whom to which port of the instance. May be given again
     #[arg(long, value_name = "WAY")]
     keep: Vec<Way>,
@@ -228,6 +233,7 @@ impl Given<'_> {
             at: self.at,
             host: host(args),
             config: args.config.as_deref(),
+            units: args.units.as_deref(),
             keep: &args.keep,
             open: &args.open,
             now: clock.now(),
