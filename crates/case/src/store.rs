@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use crate::chain::{Break, Hash, Head, Row, Walk, genesis, link};
 use crate::evidence;
+use crate::sealed::{self, Unsealed};
 
 /// The largest record, in bytes. Real ones take a few hundred; a larger one in a case that somebody
 /// hands us is meant to exhaust memory.
@@ -108,6 +109,14 @@ pub enum Error {
     /// The case is not what was written.
     #[error("the case was changed after it was written: {0}")]
     Broken(Break),
+    /// Something could not be put into quarantine, or taken out of it.
+    #[error("the quarantine of the case in {dir:?} cannot be used")]
+    Sealed {
+        /// The folder.
+        dir: PathBuf,
+        /// Why.
+        source: Unsealed,
+    },
 }
 
 impl Case {
@@ -307,6 +316,39 @@ impl Case {
     pub fn evidence(&self, digest: &str) -> Result<Option<Vec<u8>>, Error> {
         let dir = self.dir.join("evidence");
         evidence::get(&dir, digest).map_err(|source| Error::Io { path: dir, source })
+    }
+
+    /// Stores bytes that must not lie around, encrypted under the case's own key, and returns the SHA-256 of what is
+    /// stored, in hex.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sealed`] if the key cannot be used, [`Error::Io`] if the folder cannot be written.
+    pub fn seal(&self, bytes: &[u8]) -> Result<String, Error> {
+        let failed = |source| Error::Sealed { dir: self.dir.clone(), source };
+        self.put_evidence(&sealed::seal(&self.dir, bytes).map_err(failed)?)
+    }
+
+    /// Reads sealed bytes back by the SHA-256 of what is stored; `None` if they are missing or were changed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sealed`] if the key cannot be used or is another one.
+    pub fn sealed(&self, digest: &str) -> Result<Option<Vec<u8>>, Error> {
+        let failed = |source| Error::Sealed { dir: self.dir.clone(), source };
+        let stored = self.evidence(digest)?;
+        stored.map(|stored| sealed::unseal(&self.dir, &stored).map_err(failed)).transpose()
+    }
+
+    /// How many records there are: the number of the last one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if the case cannot be read.
+    pub fn count(&self) -> Result<u64, Error> {
+        let store = |source| Error::Store { dir: self.dir.clone(), source };
+        let last = self.db.query_row("SELECT COALESCE(MAX(seq), 0) FROM record", [], |row| row.get::<_, i64>(0));
+        Ok(u64::try_from(last.map_err(store)?).unwrap_or_default())
     }
 }
 

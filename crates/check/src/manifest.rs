@@ -228,3 +228,23 @@ impl Claim<Instance> {
 /// ```
 #[derive(Debug)]
 pub struct Vouched(());
+
+/// What a list says of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shipped {
+    /// SHA-256 of what was shipped.
+    pub sha256: [u8; 32],
+    /// Its mode, where the list says it.
+    pub mode: Option<u32>,
+    /// Its owner and group by number, where the list says both.
+    pub owner: Option<(u32, u32)>,
+}
+
+impl Manifest<Operator> {
+    /// What is listed for a path, as written in the list. For a few files: the whole list is looked through.
+    pub fn shipped(&self, path: &[u8]) -> Option<Shipped> {
+        let line = self.lines.iter().find(|line| line.path == path)?;
+        let owner = line.owner.and_then(|owner| Some((owner.uid?, owner.gid?)));
+        Some(Shipped { sha256: line.digest, mode: line.owner.and_then(|owner| owner.mode), owner })
+    }
+}

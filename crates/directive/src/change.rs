@@ -114,6 +114,8 @@ pub enum Kind {
     VendorFile,
     /// Programs: an installation, for example.
     Command,
+    /// Files of an instance that are known to be malware.
+    Remove,
     /// Nothing by a program: a person does the steps, and answers for them.
     ByHand,
 }
@@ -127,6 +129,7 @@ impl Kind {
             Self::Nftables => "nftables",
             Self::VendorFile => "vendor-file",
             Self::Command => "command",
+            Self::Remove => "remove",
             Self::ByHand => "by-hand",
         }
     }
@@ -154,6 +157,25 @@ pub struct FileChange {
     /// Whether the commands that undo need it: then it is put back after them, and otherwise before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undo_needs: bool,
+    /// What stands there is known malware: it is sealed in the case with everything that the file system says of it,
+    /// and is put back from there with all of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<Quarantine>,
+}
+
+/// How a file goes into quarantine, and what the one in its place may do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Quarantine {
+    /// Mode of what will stand there, in octal. Never that of malware.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// Its owner and group, by number: `0:0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Attributes that keep anybody from removing what stands there, in the letters of `chattr`: `i`, `a`, `ia`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub attributes: String,
 }
 
 impl FileChange {

@@ -162,6 +162,24 @@ fn a_workaround_whose_proof_is_too_old_or_does_not_hold_is_owed_again() {
 }
 
 #[test]
+fn of_several_proxies_one_that_does_not_hold_leaves_the_action_owed() {
+    let other = |body: Body| match body {
+        Body::Change(step) => Body::Change(ChangeStep { change: "22".repeat(32), ..step }),
+        Body::Proof(proof) => Body::Proof(Proof { change: "22".repeat(32), ..proof }),
+        body => body,
+    };
+    let mut records = applied();
+    records.push(("21T14:00", other(step(Stage::Approved))));
+    records.push(("21T14:01", other(step(Stage::Applied))));
+    records.push(("21T14:01", other(proof(399, "22T14:00"))));
+    let why = "w open: the proof of 2021-04-21 14:01 UTC does not hold: 1 requests got through, 0 functions are lost: \
+               `mitigate prove` asks again";
+    check(&records, "21T15:00", &[why, "update open: action update"]);
+    records.push(("21T16:00", other(proof(400, "22T16:00"))));
+    check(&records, "21T17:00", &["w done: action w", "update done: w was done instead"]);
+}
+
+#[test]
 fn a_workaround_that_has_expired_is_owed_again_although_it_holds() {
     let mut records = applied();
     records.push(("28T11:00", proof(400, "29T11:00")));

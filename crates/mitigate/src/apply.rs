@@ -6,6 +6,9 @@
 //! a proof that does not hold, undoes all that was done. Never acts without an [`Approved`].
 //! Source: ED 21-03 action 2.a.ii; nginx, "Controlling nginx"; HAProxy management guide, section 4.
 
+mod files;
+mod patient;
+
 use std::time::Duration;
 
 use directive::change::{Approved, Change, Command, Drain, FileChange, Kind, Written};
@@ -16,8 +19,10 @@ use directive::text::escape;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
+use self::patient::Patient;
 use crate::hands::{self, Hands};
 use crate::prove::{self, Held, Prover};
+use crate::quarantine;
 
 /// Keeps what is done, before it is done. In the end a case.
 pub trait Journal {
@@ -34,6 +39,20 @@ pub trait Journal {
     ///
     /// Whatever keeps it could not; that they are not there, or are others, is one too.
     fn kept(&mut self, digest: &str) -> Result<Vec<u8>, JournalError>;
+
+    /// Keeps bytes that must not lie around, encrypted, and gives the SHA-256 of what is kept, in hex.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it could not.
+    fn seal(&mut self, bytes: &[u8]) -> Result<String, JournalError>;
+
+    /// Gives sealed bytes back.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it could not; that they are not there, or are others, is one too.
+    fn sealed(&mut self, digest: &str) -> Result<Vec<u8>, JournalError>;
 
     /// Records a step.
     ///
@@ -83,6 +102,12 @@ pub enum Error {
     /// A file is not what the change made of it: somebody has changed it since.
     #[error("{path} was changed by somebody else since")]
     Overwritten {
+        /// The file.
+        path: String,
+    },
+    /// A file was there again at once.
+    #[error("{path} was there again at once: something on the machine puts it there")]
+    Returned {
         /// The file.
         path: String,
     },
@@ -198,13 +223,14 @@ impl Worker<'_> {
         self.by_hand(steps)?;
         for ((file, before), after) in change.files.iter().zip(before).zip(after) {
             let kept = match before {
+                Some(bytes) if file.quarantine.is_some() => Some(self.journal.seal(bytes).map_err(Error::Journal)?),
                 Some(bytes) => Some(self.journal.keep(bytes).map_err(Error::Journal)?),
                 None => None,
             };
             let what = format!("{WRITE}{}", file.path);
             self.record(ChangeStep { kept, ..steps.step(Stage::Begins, &what, "it is approved".into()) })?;
             *begun += 1;
-            self.put(&file.path, after.as_deref())?;
+            self.put(file, after.as_deref())?;
             self.record(steps.step(Stage::Ended, &what, "it stands there, read back".into()))?;
         }
         // Whoever fails from here on has commands to undo, even where there are no files.
@@ -220,15 +246,21 @@ impl Worker<'_> {
         let now = self.journal.now();
         let proof = match prover {
             Some(prover) => prover.prove(held, now),
+            None if change.target.kind == Kind::Remove => quarantine::prove(self.hands, change, steps.sha256, now)?,
             None => Proof { holds: true, ..empty(steps) },
         };
         if !proof.holds {
             self.journal.proof(proof.clone()).map_err(Error::Journal)?;
             let first = proof.leaks.first().or(proof.lost.first()).cloned().unwrap_or_default();
-            let (leaks, lost) = (proof.asked - proof.refused, proof.lost.len());
-            return Err(Error::NotProved(format!("{leaks} requests got through, {lost} functions are lost; {first}")));
+            return Err(Error::NotProved(match change.target.kind {
+                Kind::Remove => first,
+                _ => {
+                    let (leaks, lost) = (proof.asked - proof.refused, proof.lost.len());
+                    format!("{leaks} requests got through, {lost} functions are lost; {first}")
+                }
+            }));
         }
-        if prover.is_none() {
+        if prover.is_none() && change.target.kind != Kind::Remove {
             self.record(steps.step(
                 Stage::Applied,
                 "apply",
@@ -265,10 +297,11 @@ impl Worker<'_> {
             // A file that was never begun is as it was.
             let Some((_, digest)) = kept.iter().find(|(path, _)| *path == file.path) else { continue };
             let found = self.hands.read(&file.path)?.map(|bytes| hex(&Sha256::digest(bytes)));
-            if found != file.after() && found != *digest {
+            if found != file.after() && found != file.before {
                 return Err(Error::Overwritten { path: file.path.clone() });
             }
             before.push(match digest {
+                Some(digest) if file.quarantine.is_some() => Some(self.journal.sealed(digest).map_err(Error::Journal)?),
                 Some(digest) => Some(self.journal.kept(digest).map_err(Error::Journal)?),
                 None => None,
             });
@@ -290,7 +323,8 @@ impl Worker<'_> {
             return Ok(());
         }
         self.put_files_back(steps, files.iter().zip(before).rev().filter(|(file, _)| !file.undo_needs))?;
-        if is_begun {
+        // What was ended is not begun again, least of all malware.
+        if is_begun && change.target.kind != Kind::Remove {
             let old = self.children(change.drain.as_ref())?;
             if change.undo.is_empty() {
                 for command in change.checks.iter().chain(&change.runs) {
@@ -307,76 +341,6 @@ impl Worker<'_> {
         self.record(steps.step(Stage::Undone, "undo", "every file is byte for byte what it was".into()))
     }
 
-    fn put_files_back<'f>(
-        &mut self,
-        steps: &Steps<'_>,
-        files: impl Iterator<Item = (&'f FileChange, &'f Content)>,
-    ) -> Result<(), Error> {
-        for (file, before) in files {
-            let _ = self.record(steps.step(Stage::Begins, &format!("put back {}", file.path), "undo".into()));
-            self.put(&file.path, before.as_deref())?;
-        }
-        Ok(())
-    }
-
-    /// Copies into the case what is about to be replaced.
-    fn keep(&mut self, steps: &Steps<'_>) -> Result<(), Error> {
-        for keep in &steps.change.keeps {
-            let words: Vec<&str> = keep.command.iter().map(String::as_str).collect();
-            let what = format!("copy {}", escape(&keep.what));
-            self.record(steps.step(Stage::Begins, &what, "evidence comes first".into()))?;
-            let bytes = self.hands.must(&words)?;
-            let why = format!("{} bytes are in the case", bytes.len());
-            let kept = Some(self.journal.keep(&bytes).map_err(Error::Journal)?);
-            self.record(ChangeStep { kept, ..steps.step(Stage::Ended, &what, why) })?;
-        }
-        Ok(())
-    }
-
-    /// Records what a person says that he did. Nobody saw it: only a proof counts.
-    fn by_hand(&mut self, steps: &Steps<'_>) -> Result<(), Error> {
-        for step in &steps.change.hands {
-            let why = format!("by the word of {}", steps.who);
-            self.record(steps.step(Stage::Ended, &format!("by hand: {}", step.text), why))?;
-        }
-        Ok(())
-    }
-
-    /// Writes or removes a file, and reads it back.
-    fn put(&self, path: &str, content: Option<&[u8]>) -> Result<(), Error> {
-        match content {
-            Some(content) => self.hands.write(path, content)?,
-            None => self.hands.remove(path)?,
-        }
-        if self.hands.read(path)?.as_deref() == content {
-            return Ok(());
-        }
-        Err(Error::Overwritten { path: path.to_owned() })
-    }
-
-    /// What stands where the change writes; it must be what was planned.
-    fn look(&self, files: &[FileChange]) -> Result<Vec<Content>, Error> {
-        let mut found = Vec::new();
-        for file in files {
-            let bytes = self.hands.read(&file.path)?;
-            if bytes.as_ref().map(|bytes| hex(&Sha256::digest(bytes))) != file.before {
-                return Err(Error::Moved { path: file.path.clone() });
-            }
-            found.push(bytes);
-        }
-        Ok(found)
-    }
-
-    /// What will stand where the change writes, all of it before anything is written.
-    fn contents(&mut self, files: &[FileChange]) -> Result<Vec<Content>, Error> {
-        let mut content = |file: &FileChange| match (&file.content, &file.content_sha256) {
-            (Some(content), _) => Ok(Some(content.clone().into_bytes())),
-            (None, Some(digest)) => self.journal.kept(digest).map(Some).map_err(Error::Journal),
-            (None, None) => Ok(None),
-        };
-        files.iter().map(&mut content).collect()
-    }
-
     fn command(&mut self, steps: &Steps<'_>, command: &Command) -> Result<(), Error> {
         let words: Vec<&str> = command.command.iter().map(String::as_str).collect();
         let what = format!("run {}", escape(words.join(" ")));
@@ -388,9 +352,7 @@ impl Worker<'_> {
     /// The children of the process that is to be drained.
     fn children(&self, drain: Option<&Drain>) -> Result<Vec<u32>, Error> {
         let Some(drain) = drain else { return Ok(Vec::new()) };
-        let done = self.hands.run(&["sh", "-c", CHILDREN, "sh", &drain.pid_file], &[])?;
-        let text = String::from_utf8_lossy(&done.out).into_owned();
-        Ok(text.split_whitespace().filter_map(|word| word.parse().ok()).collect())
+        Ok(self.hands.children(&drain.pid_file)?)
     }
 
     /// Waits until the old children have ended, and ends those that do not.
@@ -398,23 +360,36 @@ impl Worker<'_> {
         let Some(drain) = drain else { return Ok(()) };
         let what = format!("end {} old processes", old.len());
         self.record(steps.step(Stage::Begins, &what, format!("they have {} s to finish", drain.seconds)))?;
-        let rounds = u64::from(drain.seconds) * 20;
         let mut left = old.to_vec();
-        for (signal, rounds) in [("", rounds), ("-TERM", 40), ("-KILL", 40)] {
+        for (signal, patience) in [("", u64::from(drain.seconds) * 1000), ("-TERM", 2000), ("-KILL", 2000)] {
             if !signal.is_empty() && !left.is_empty() {
                 let numbers: Vec<String> = left.iter().map(u32::to_string).collect();
                 let words: Vec<&str> = ["kill", signal].into_iter().chain(numbers.iter().map(String::as_str)).collect();
                 // One that has ended by itself meanwhile is no failure.
                 self.hands.run(&words, &[])?;
             }
-            for _ in 0..=rounds {
+            // Most end at once or not by themselves: to look often at first and seldom later costs a tenth of the looks.
+            let (mut waited, mut pause, mut missing) = (0, 20, Vec::new());
+            loop {
                 let now = self.children(Some(drain))?;
-                left.retain(|child| now.contains(child));
+                // A proxy that starts again writes its number anew, and the kernel may leave out a child while another
+                // ends: no list says nothing, and only who is missing twice has ended.
+                if !now.is_empty() {
+                    left.retain(|child| now.contains(child) || !missing.contains(child));
+                    let before = missing.len();
+                    missing = left.iter().copied().filter(|child| !now.contains(child)).collect();
+                    pause = if missing.len() > before { 20 } else { pause };
+                }
                 // Without a new child nobody serves yet.
                 if left.is_empty() && !now.is_empty() {
                     return self.record(steps.step(Stage::Ended, &what, "none of them runs any more".into()));
                 }
-                std::thread::sleep(Duration::from_millis(50));
+                if waited >= patience {
+                    break;
+                }
+                pause = (pause * 3 / 2).min(400).min(patience - waited);
+                std::thread::sleep(Duration::from_millis(pause));
+                waited += pause;
             }
         }
         let names: Vec<String> = left.iter().map(u32::to_string).collect();
@@ -452,22 +427,6 @@ impl Worker<'_> {
 /// What stands somewhere, or that nothing does.
 type Content = Option<Vec<u8>>;
 
-/// Hands that try again where a connection was lost: what was begun must not stay half done for a lost packet. All that
-/// undoes something may be done twice.
-struct Patient<'a>(&'a dyn Hands);
-
-impl Hands for Patient<'_> {
-    fn run(&self, words: &[&str], input: &[u8]) -> Result<hands::Done, hands::Error> {
-        for wait in [1, 3, 10, 20] {
-            match self.0.run(words, input) {
-                Err(hands::Error::Lost { .. }) => std::thread::sleep(Duration::from_secs(wait)),
-                done => return done,
-            }
-        }
-        self.0.run(words, input)
-    }
-}
-
 /// The exit code for a lock that is taken.
 const TAKEN: i32 = 45;
 
@@ -475,8 +434,6 @@ const LOCK: &str = "if mkdir -- \"$1\" 2>/dev/null; then printf '%s\\n' \"$2\" >
     [ -d \"$1\" ] || { mkdir -- \"$1\"; exit 1; }; cat -- \"$1/by\" 2>/dev/null; exit 45";
 
 const UNLOCK: &str = "rm -f -- \"$1/by\"; [ ! -d \"$1\" ] || rmdir -- \"$1\"";
-
-const CHILDREN: &str = "read -r pid < \"$1\" && cat /proc/\"$pid\"/task/\"$pid\"/children";
 
 /// What all steps of a change have in common.
 struct Steps<'a> {

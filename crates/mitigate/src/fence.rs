@@ -1,7 +1,8 @@
 //! Fence: may this address be asked, and may it be asked now?
 //!
 //! The one place in `mitigate` that opens a socket. An address that the scope does not allow is refused before any
-//! packet leaves; all requests of a proof together keep the scope's rate and a budget of their own.
+//! packet leaves; all requests of a proof together keep the scope's rate and a budget of their own. Proofs that run side
+//! by side share that rate: it is one for the whole process.
 //! Rooms do not import one another, so that this is not the fence of `discover`: it knows TCP only, and the same rule.
 //! Never resolves a name. Source: contract, "Scope file".
 
@@ -19,9 +20,11 @@ pub(crate) struct Fence<'a> {
     scope: &'a Scope,
     patience: Duration,
     budget: AtomicU64,
-    /// When the next connection may leave.
-    next: Mutex<Option<Instant>>,
 }
+
+/// When the next connection may leave. One for the process: the scope's rate bounds all proofs together, and a process
+/// works inside one scope.
+static NEXT: Mutex<Option<Instant>> = Mutex::new(None);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +43,7 @@ pub(crate) enum ConnectError {
 impl<'a> Fence<'a> {
     /// Builds the fence of a scope: how long a connection and an answer may take, and how many there may be.
     pub(crate) fn new(scope: &'a Scope, patience: Duration, budget: u64) -> Self {
-        Self { scope, patience, budget: AtomicU64::new(budget), next: Mutex::new(None) }
+        Self { scope, patience, budget: AtomicU64::new(budget) }
     }
 
     /// Opens a connection, if the scope allows it, as soon as the rate allows it.
@@ -65,7 +68,7 @@ impl<'a> Fence<'a> {
         let now = Instant::now();
         let turn = {
             // A thread that panicked left a time behind, which is as good as any.
-            let mut next = self.next.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut next = NEXT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let turn = next.map_or(now, |next| next.max(now));
             *next = Some(turn + apart);
             turn
@@ -80,6 +83,27 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn proofs_that_run_side_by_side_keep_the_rate_together() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = listener.local_addr().unwrap();
+        let text = format!(
+            "organisation = \"Example Agency\"\nrate = 100\n[[instance]]\nname = \"a\"\naddress = \"{target}\""
+        );
+        let scope = Scope::parse("scope.toml", &text).unwrap();
+        let begin = Instant::now();
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    let fence = Fence::new(&scope, Duration::from_secs(1), 9);
+                    (0..5).for_each(|_| assert!(fence.connect(target).is_ok()));
+                });
+            }
+        });
+        // Twenty at a hundred a second: nineteen pauses of ten milliseconds, whoever asks.
+        assert!(begin.elapsed() >= Duration::from_millis(190), "{:?}", begin.elapsed());
+    }
 
     #[test]
     fn an_address_outside_the_scope_is_refused_before_any_packet_and_the_budget_ends() {

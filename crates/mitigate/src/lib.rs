@@ -14,4 +14,5 @@ mod fence;
 pub mod hands;
 pub mod plan;
 pub mod prove;
+pub mod quarantine;
 pub mod rule;

@@ -6,6 +6,7 @@
 //! Source: nginx(8) (`-T`, `-V`), haproxy(1) (`-c`); docs/mitigate.md.
 
 mod isolate;
+mod remove;
 mod vendor;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 pub use self::isolate::{Isolation, Way, isolation};
+pub use self::remove::{Removal, Removed, Vendor, Wanted, removal};
 pub use self::vendor::vendor_file;
 use crate::engine::{Rule, haproxy, insert, nginx};
 use crate::hands::{self, Hands};

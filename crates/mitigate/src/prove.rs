@@ -400,7 +400,7 @@ pub(crate) fn action(change: &Change) -> Option<String> {
 }
 
 /// Until when a proof of `now` counts.
-fn until(change: &Change, now: Timestamp) -> Option<Timestamp> {
+pub(crate) fn until(change: &Change, now: Timestamp) -> Option<Timestamp> {
     let every: Span = change.every.as_ref()?.parse().ok()?;
     // A day more or less at a change of clocks is no matter here: spans of days count 24 hours.
     let seconds = every.total((jiff::Unit::Second, jiff::SpanRelativeTo::days_are_24_hours())).ok()?;

@@ -69,16 +69,7 @@ pub fn read(
     limits: &Limits,
     progress: &dyn Progress,
 ) -> Result<Manifest<Operator>, Error> {
-    let mut stream = BufReader::with_capacity(64 << 10, stream);
-    let mut magic = [0; 8];
-    stream.read_exact(&mut magic).map_err(short)?;
-    if magic != *b"!<arch>\n" {
-        return Err(Error::Form("it does not begin as an archive of `ar`"));
-    }
-    let version = member(&mut stream, limits)?;
-    if version.name != b"debian-binary" || !version.bytes(&mut stream, 64)?.starts_with(b"2.") {
-        return Err(Error::Form("it does not say that it has format 2"));
-    }
+    let mut stream = begin(stream, limits)?;
     let control = wanted(&mut stream, limits, b"control.tar")?.bytes(&mut stream, limits.control_bytes)?;
     let (package, mut lines) = control_files(name, control, limits, progress)?;
     let data = wanted(&mut stream, limits, b"data.tar")?;
@@ -91,6 +82,42 @@ pub fn read(
     }
     Ok(Manifest::of_package(name, package, lines.lines, listed.links))
 }
+
+/// What stands before the archives of a package.
+fn begin(stream: Box<dyn Read + Send>, limits: &Limits) -> Result<BufReader<Box<dyn Read + Send>>, Error> {
+    let mut stream = BufReader::with_capacity(64 << 10, stream);
+    let mut magic = [0; 8];
+    stream.read_exact(&mut magic).map_err(short)?;
+    if magic != *b"!<arch>\n" {
+        return Err(Error::Form("it does not begin as an archive of `ar`"));
+    }
+    let version = member(&mut stream, limits)?;
+    if version.name != b"debian-binary" || !version.bytes(&mut stream, 64)?.starts_with(b"2.") {
+        return Err(Error::Form("it does not say that it has format 2"));
+    }
+    Ok(stream)
+}
+
+/// The files of a package as evidence, for whoever needs their bytes. All of them are held in memory.
+///
+/// # Errors
+///
+/// [`Error`] if it is no package, is damaged, or is larger than `limits` allow.
+pub fn files(
+    name: &str,
+    stream: Box<dyn Read + Send>,
+    limits: &Limits,
+    progress: &dyn Progress,
+) -> Result<Box<dyn Source>, Error> {
+    let mut stream = begin(stream, limits)?;
+    wanted(&mut stream, limits, b"control.tar")?.bytes(&mut stream, limits.control_bytes)?;
+    let data = wanted(&mut stream, limits, b"data.tar")?.bytes(&mut stream, HELD)?;
+    Ok(evidence::tar_in_memory(name, data, bounds(limits), progress)?)
+}
+
+/// Bytes of packed files that are held in memory: of a package from which a file is restored. Appliances' have some
+/// hundred megabytes.
+const HELD: u64 = 1 << 30;
 
 fn bounds(limits: &Limits) -> evidence::Limits {
     evidence::Limits {

@@ -319,7 +319,7 @@ fn running(sources: &[String]) -> Result<Running, CommandError> {
 }
 
 /// Reads everything that `--manifest` names.
-fn manifests(
+pub(crate) fn manifests(
     ui: &mut Ui,
     bar: &Bar,
     paths: &[PathBuf],

@@ -2,7 +2,9 @@
 
 mod apply;
 mod journal;
+mod many;
 mod plan;
+mod remove;
 pub(super) mod show;
 mod watch;
 
@@ -42,6 +44,7 @@ enum What {
     Prove(apply::ProveArgs),
     Undo(apply::UndoArgs),
     Watch(watch::Args),
+    Remove(Box<remove::Args>),
 }
 
 /// What every command on a change needs.
@@ -60,7 +63,7 @@ struct Place {
 }
 
 /// How to log in over SSH, where the configuration of `ssh` does not say it.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Clone)]
 struct LoginArgs {
     /// File with the host keys that are known, for a target over SSH
     #[arg(long, value_name = "FILE")]
@@ -85,6 +88,7 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         What::Prove(args) => apply::prove(ui, args),
         What::Undo(args) => apply::undo(ui, args),
         What::Watch(args) => watch::run(ui, args),
+        What::Remove(args) => remove::run(ui, args),
     }
 }
 

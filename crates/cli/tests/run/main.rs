@@ -17,6 +17,7 @@ mod names;
 mod netns;
 mod packages;
 mod pages;
+mod remove;
 mod resume;
 mod submission;
 mod update;

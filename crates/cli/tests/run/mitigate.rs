@@ -261,3 +261,134 @@ fn rules_for_other_engines_are_written_and_said_to_prove_nothing() {
         assert!(std::fs::read_to_string(&file).unwrap().lines().filter(|line| line.starts_with(begins)).count() >= 10);
     }
 }
+
+/// Several proxies before one product, each an nginx of its own.
+struct Sites {
+    dir: tempfile::TempDir,
+    at: Vec<SocketAddr>,
+}
+
+impl Sites {
+    fn start(count: usize) -> Option<Self> {
+        if !is_there("nginx") {
+            return None;
+        }
+        let sites = Self { dir: tempfile::tempdir().unwrap(), at: (0..count).map(|_| free()).collect() };
+        let (mut hosts, mut scope) =
+            (String::from("# the fronts\n\n"), "organisation = \"Agency\"\nrate = 5000\n".to_owned());
+        for (n, at) in sites.at.iter().enumerate() {
+            let (dir, behind) = (sites.path(&format!("{n}")), free());
+            std::fs::create_dir_all(dir.join("etc")).unwrap();
+            let root = dir.display();
+            let conf = format!(
+                "worker_processes 1;\npid {root}/pid;\nerror_log {root}/error.log;\nevents {{ }}\nhttp {{\n access_log \
+                 off;\n client_body_temp_path {root}/b;\n proxy_temp_path {root}/p;\n fastcgi_temp_path {root}/f;\n \
+                 uwsgi_temp_path {root}/u;\n scgi_temp_path {root}/s;\n server {{\n listen {at};\n location / {{ \
+                 proxy_pass http://{behind}; }}\n }}\n server {{\n listen {behind};\n return 200 page;\n }}\n}}\n"
+            );
+            std::fs::write(dir.join("etc/nginx.conf"), conf).unwrap();
+            assert!(Command::new("nginx").args(["-c", arg(&dir.join("etc/nginx.conf"))]).status().unwrap().success());
+            hosts += &format!("local at={at} config={root}/etc/nginx.conf pid-file={root}/pid # front {n}\n");
+            scope += &format!("[[instance]]\nname = \"vpn{n}\"\naddress = \"{at}\"\n");
+        }
+        std::fs::write(sites.path("hosts"), hosts).unwrap();
+        std::fs::write(sites.path("scope.toml"), scope).unwrap();
+        assert!(run(&["case", "--case", arg(&sites.path("case")), "init"]).status.success());
+        let until = Instant::now() + Duration::from_secs(20);
+        while !(0..count).all(|n| TcpStream::connect(sites.at[n]).is_ok() && sites.path(&format!("{n}/pid")).exists()) {
+            assert!(Instant::now() < until);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(sites)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn plan(&self) -> Output {
+        let (hosts, scope, case, changes) =
+            (self.path("hosts"), self.path("scope.toml"), self.path("case"), self.path("changes"));
+        let words = ["mitigate", "plan", "--pack", "ed-21-03", "--kind", "nginx", "--instance", "vpn0", "--drain", "1"];
+        let more = ["--hosts", arg(&hosts), "--scope", arg(&scope), "--case", arg(&case), "-o", arg(&changes)];
+        run(&[&words[..], &more].concat())
+    }
+
+    fn on_all(&self, verb: &str, more: &[&str]) -> Output {
+        let (scope, case, changes) = (self.path("scope.toml"), self.path("case"), self.path("changes"));
+        let words = ["mitigate", verb, arg(&changes), "--scope", arg(&scope), "--case", arg(&case)];
+        run(&[&words[..], more].concat())
+    }
+
+    /// The digest of the list, as `sha256sum` says it, which also finds every change as it is listed.
+    fn digest(&self) -> String {
+        let script = "cd \"$1\" && sha256sum --quiet -c changes.sha256 && sha256sum changes.sha256";
+        let output = Command::new("sh").args(["-c", script, "sh", arg(&self.path("changes"))]).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output).split(' ').next().unwrap().to_owned()
+    }
+
+    fn conf(&self, n: usize) -> String {
+        std::fs::read_to_string(self.path(&format!("{n}/etc/nginx.conf"))).unwrap()
+    }
+}
+
+impl Drop for Sites {
+    fn drop(&mut self) {
+        for n in 0..self.at.len() {
+            if let Ok(pid) = std::fs::read_to_string(self.path(&format!("{n}/pid"))) {
+                let _ = Command::new("kill").args(["-TERM", pid.trim()]).status();
+            }
+        }
+    }
+}
+
+#[test]
+fn five_proxies_are_approved_once_and_one_that_fails_stops_no_other() {
+    let Some(sites) = Sites::start(5) else { return };
+    let before: Vec<String> = (0..5).map(|n| sites.conf(n)).collect();
+    let planned = sites.plan();
+    assert!(planned.status.success(), "{}", stderr(&planned));
+    assert!(stdout(&planned).contains("005-local  2 files"), "{}", stdout(&planned));
+    let digest = sites.digest();
+    let other = sites.on_all("apply", &["--by", "J. Doe", "--approve", &"0".repeat(64)]);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(stderr(&other).contains("nothing was touched: the list has the digest"), "{}", stderr(&other));
+    // One was edited since the plan, and of one the last file cannot be written.
+    let edited = sites.conf(1) + "# edited since\n";
+    std::fs::write(sites.path("1/etc/nginx.conf"), &edited).unwrap();
+    let guarded = sites.path("3/etc/nginx.conf");
+    let attribute = |how: &str| assert!(Command::new("chattr").arg(how).arg(&guarded).status().unwrap().success());
+    attribute("+i");
+    let applied = sites.on_all("apply", &["--by", "J. Doe", "--approve", &digest, "--at-once", "3"]);
+    attribute("-i");
+    let said = stdout(&applied);
+    assert_eq!(applied.status.code(), Some(2), "{said}{}", stderr(&applied));
+    assert!(said.ends_with("Of 5: holds 3, left 1, undone 1.\n"), "{said}");
+    assert!(said.lines().all(|line| line.len() <= 80 || !line.contains(' ')), "{said}");
+    assert!(said.contains("is not as it was when the change was"), "{said}");
+    assert_eq!(sites.conf(1), edited);
+    assert_eq!(sites.conf(3), before[3]);
+    assert_ne!(sites.conf(0), before[0]);
+    // What failed is asked too: two of five do not hold.
+    let proved = sites.on_all("prove", &[]);
+    assert_eq!(proved.status.code(), Some(1), "{}", stdout(&proved));
+    assert!(stdout(&proved).ends_with("Of 5: holds 3, DOES NOT HOLD 2.\n"), "{}", stdout(&proved));
+    let undone = sites.on_all("undo", &["--by", "J. Doe"]);
+    assert!(undone.status.success(), "{}", stdout(&undone));
+    assert!(stdout(&undone).ends_with("Of 5: undone 3, left 2.\n"), "{}", stdout(&undone));
+    for n in [0, 2, 3, 4] {
+        assert_eq!(sites.conf(n), before[n]);
+    }
+    assert!(run(&["case", "--case", arg(&sites.path("case")), "verify"]).status.success());
+}
+
+#[test]
+fn of_several_proxies_one_that_cannot_be_planned_stops_all() {
+    let Some(sites) = Sites::start(2) else { return };
+    std::fs::write(sites.path("1/etc/nginx.conf"), "no such word\n").unwrap();
+    let planned = sites.plan();
+    assert_eq!(planned.status.code(), Some(2));
+    assert!(stderr(&planned).contains("1 of 2 cannot be planned; nothing was written"), "{}", stderr(&planned));
+    assert!(!sites.path("changes").exists());
+}

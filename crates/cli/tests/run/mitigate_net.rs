@@ -206,7 +206,7 @@ fn a_real_vpn_login_goes_on_through_a_proxy_that_refuses_every_disguise() {
 
 #[test]
 fn an_isolated_instance_loses_its_visitors_at_once_and_keeps_its_management() {
-    let Some(mut net) = Net::up(&["nft", "python3", "bash"]) else { return };
+    let Some(mut net) = Net::up(&["nft", "python3", "bash", "systemd-analyze"]) else { return };
     for port in ["443", "22"] {
         net.daemon(INSTANCE, &["python3", "-m", "http.server", port, "--bind", "198.18.2.2"]);
     }
@@ -235,6 +235,9 @@ fn an_isolated_instance_loses_its_visitors_at_once_and_keeps_its_management() {
     let table = net.path("isolate.nft");
     words.extend(["--config", arg(&table), "--action", "2.b.i.isolate", "--scope", arg(&scope), "-o", arg(&change)]);
     words.extend(["--at", "198.18.2.2:443", "--keep", "198.18.2.1:22", "--open", "198.18.2.2:22"]);
+    let units = net.path("units");
+    std::fs::create_dir(&units).unwrap();
+    words.extend(["--units", arg(&units)]);
     let planned = net.portcullis(GATE, &words);
     assert!(planned.status.success(), "{}", stderr(&planned));
     let applied = apply(&net, GATE);
@@ -244,12 +247,67 @@ fn an_isolated_instance_loses_its_visitors_at_once_and_keeps_its_management() {
     assert!(!net.is_open(GATE, "198.18.2.2", 443) && net.is_open(GATE, "198.18.2.2", 22));
     // Nor does the instance get out.
     assert!(!net.is_open(INSTANCE, "198.18.2.1", 22));
+    // A restart takes the table away; what systemd starts then brings it back. Its own check finds nothing wrong with it.
+    let unit = units.join("portcullis-isolates-vpn1.service");
+    net.shell(&format!("systemd-analyze verify {0} 2>&1 | tee said; [ ! -s said ]", unit.display()));
+    let link = units.join("sysinit.target.wants/portcullis-isolates-vpn1.service");
+    assert_eq!(std::fs::read_link(&link).unwrap(), unit);
+    assert!(net.at(GATE, &["nft", "flush", "ruleset"]).status.success());
+    assert!(net.is_open(VISITOR, "198.18.2.2", 443));
+    let text = std::fs::read_to_string(&unit).unwrap();
+    let start = text.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    assert!(net.at(GATE, &["sh", "-c", start]).status.success());
+    assert!(!net.is_open(VISITOR, "198.18.2.2", 443) && net.is_open(GATE, "198.18.2.2", 22));
     let words = ["mitigate", "undo", arg(&change), "--scope", arg(&scope), "--case", arg(&case), "--by", "J. Doe"];
     let undone = net.portcullis(GATE, &words);
     assert_eq!(undone.status.code(), Some(0), "{}", stderr(&undone));
     assert!(net.is_open(VISITOR, "198.18.2.2", 443));
-    assert!(!table.exists());
+    assert!(!table.exists() && std::fs::read_dir(&units).unwrap().count() == 0);
     assert!(stdout(&net.at(GATE, &["nft", "list", "ruleset"])).is_empty());
     let done = run(&["case", "--case", arg(&case), "show", "--type", "step"]);
     assert!(stdout(&done).contains("ed-21-03/2.b.i.isolate"), "{}", stdout(&done));
+}
+
+/// The operator sits at the visitor and isolates the gateway, over SSH, without a way for himself.
+#[test]
+fn an_operator_who_cuts_himself_off_over_ssh_is_let_in_again_and_everything_is_put_back() {
+    let Some(mut net) = Net::up(&["nft", "sshd", "ssh-keygen", "bash"]) else { return };
+    let dir = net.dir.path().display().to_string();
+    net.shell(
+        "ssh-keygen -q -t ed25519 -N '' -f host && ssh-keygen -q -t ed25519 -N '' -f user && \
+         echo \"198.18.1.1 $(cut -d' ' -f1,2 host.pub)\" > known",
+    );
+    let config = format!(
+        "ListenAddress 198.18.1.1:22\nHostKey {dir}/host\nAuthorizedKeysFile {dir}/user.pub\nStrictModes no\n\
+         PidFile none\nUsePAM no\nPermitRootLogin yes\nMaxStartups 100\n"
+    );
+    std::fs::write(net.path("sshd"), config).unwrap();
+    net.daemon(GATE, &["sh", "-c", &format!("mkdir -p /run/sshd && exec /usr/sbin/sshd -D -f {dir}/sshd")]);
+    net.wait(VISITOR, "198.18.1.1", 22);
+    let scope = "organisation = \"Example Agency\"\nrate = 2000\n[[instance]]\nname = \"vpn1\"\n\
+                 address = \"198.18.1.1:22\"\n";
+    std::fs::write(net.path("scope.toml"), scope).unwrap();
+    assert!(run(&["case", "--case", arg(&net.path("case")), "init"]).status.success());
+    let (scope, change, case) = (net.path("scope.toml"), net.path("change.toml"), net.path("case"));
+    let (table, known, user) = (net.path("isolate.nft"), net.path("known"), net.path("user"));
+    let login = ["--known-hosts", arg(&known), "--identity", arg(&user)];
+    let mut words = vec!["mitigate", "plan", "--pack", "ed-21-03", "--kind", "nftables", "--instance", "vpn1"];
+    words.extend(["--config", arg(&table), "--action", "2.b.i.isolate", "--scope", arg(&scope), "-o", arg(&change)]);
+    words.extend(["--host", "ssh://root@198.18.1.1", "--keep", "198.18.1.99:22"]);
+    let planned = net.portcullis(VISITOR, &[&words[..], &login].concat());
+    assert!(planned.status.success(), "{}", stderr(&planned));
+    // Nobody waits two minutes here: what a person approves are the bytes that stand there.
+    let text = std::fs::read_to_string(&change).unwrap();
+    assert!(text.contains("sleep 120"), "{text}");
+    std::fs::write(&change, text.replace("sleep 120", "sleep 6")).unwrap();
+    let digest = net.digest("change.toml");
+    let words = ["mitigate", "apply", arg(&change), "--scope", arg(&scope), "--case", arg(&case)];
+    let approved = ["--by", "J. Doe", "--approve", &digest];
+    let applied = net.portcullis(VISITOR, &[&words[..], &approved, &login].concat());
+    assert_eq!(applied.status.code(), Some(2), "{}", stderr(&applied));
+    assert!(stderr(&applied).contains("no connection to ssh://root@198.18.1.1"), "{}", stderr(&applied));
+    assert!(stderr(&applied).contains("Undone: every file is byte for byte what it was"), "{}", stderr(&applied));
+    assert!(net.is_open(VISITOR, "198.18.1.1", 22) && !table.exists());
+    assert!(stdout(&net.at(GATE, &["nft", "list", "ruleset"])).is_empty());
+    assert!(!net.path("isolate.nft.lock").exists());
 }

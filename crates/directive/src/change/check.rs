@@ -3,7 +3,7 @@
 //! A change may come from a stranger's hand. What cannot be undone, or would write beside its target, is refused here
 //! and nowhere below.
 
-use super::{Change, FileChange, Kind, VERSION};
+use super::{Change, FileChange, Kind, Quarantine, VERSION};
 use crate::problem::Problem;
 
 /// Everything that is wrong with a change.
@@ -34,6 +34,10 @@ pub(super) fn problems(file: &str, change: &Change) -> Vec<Problem> {
         }
         if file.before.is_none() && file.after().is_none() {
             wrong(format!("{:?} neither was nor will be", file.path), "take it out");
+        }
+        if let Some(quarantine) = &file.quarantine {
+            let what = quarantine_mistake(file, quarantine);
+            what.into_iter().for_each(|what| wrong(format!("{:?} {what}", file.path), "plan it again"));
         }
     }
     let mut paths: Vec<&str> = change.files.iter().map(|file: &FileChange| file.path.as_str()).collect();
@@ -74,6 +78,20 @@ pub(super) fn problems(file: &str, change: &Change) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// What is wrong with a file that goes into quarantine.
+fn quarantine_mistake(file: &FileChange, quarantine: &Quarantine) -> Option<&'static str> {
+    let is_mode = |mode: &str| (3..=4).contains(&mode.len()) && mode.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    let is_number = |text: &str| text.parse::<u32>().is_ok() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_owner = |owner: &str| owner.split_once(':').is_some_and(|(user, group)| is_number(user) && is_number(group));
+    match (&quarantine.mode, &quarantine.owner, file.after().is_some()) {
+        _ if file.before.is_none() => Some("goes into quarantine, and nothing stands there"),
+        _ if !matches!(&*quarantine.attributes, "" | "i" | "a" | "ia") => Some("has other attributes than i and a"),
+        (None, None, false) => None,
+        (Some(mode), Some(owner), true) if is_mode(mode) && is_owner(owner) => None,
+        _ => Some("needs a mode in octal and an owner in numbers for what will stand there, and only then"),
+    }
 }
 
 fn is_plain(path: &str) -> bool {

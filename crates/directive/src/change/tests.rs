@@ -22,8 +22,7 @@ fn change() -> Change {
             before: Some("11".repeat(32)),
             difference: "+ include x;".into(),
             content: Some("events {}\n\"\"\"'''\\\n".into()),
-            content_sha256: None,
-            undo_needs: false,
+            ..FileChange::default()
         }],
         keeps: vec![Keep { what: "the old program".into(), command: vec!["tar".into(), "-cf".into(), "-".into()] }],
         checks: vec![Command::new(["nginx", "-t"])],
@@ -50,6 +49,32 @@ fn a_change_is_read_as_it_was_written() {
     let written = Written::write(&change()).unwrap();
     assert_eq!(written.change(), &change());
     assert_eq!(Written::parse("change.toml", written.bytes()).unwrap(), written);
+}
+
+#[test]
+fn what_goes_into_quarantine_was_there_and_what_comes_in_its_place_never_takes_its_rights() {
+    let mut change = change();
+    let file = &mut change.files[0];
+    file.quarantine = Some(Quarantine::default());
+    refuses(&change, "needs a mode in octal and an owner in numbers");
+    let put = |mode: &str, owner: &str| {
+        Some(Quarantine { mode: Some(mode.into()), owner: Some(owner.into()), ..Quarantine::default() })
+    };
+    for (mode, owner) in [("u+s", "0:0"), ("0755; id", "0:0"), ("755", "root:root"), ("755", "0"), ("99999", "+0:0")] {
+        change.files[0].quarantine = put(mode, owner);
+        refuses(&change, "needs a mode in octal");
+    }
+    change.files[0].quarantine = put("4755", "0:0");
+    Written::write(&change).unwrap();
+    change.files[0].content = None;
+    refuses(&change, "and only then");
+    change.files[0].quarantine = Some(Quarantine { attributes: "-R".into(), ..Quarantine::default() });
+    refuses(&change, "other attributes");
+    change.files[0].quarantine = Some(Quarantine { attributes: "ia".into(), ..Quarantine::default() });
+    assert_eq!(Written::write(&change).unwrap().change().files[0].after(), None);
+    change.files[0].before = None;
+    change.files[0].content = Some("x".into());
+    refuses(&change, "nothing stands there");
 }
 
 #[test]

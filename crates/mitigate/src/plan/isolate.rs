@@ -3,8 +3,9 @@
 //! A table of nftables of its own on the machine that its packets pass: the gateway before it, or itself. What is not
 //! one of the ways that stay is refused in both directions, established sessions too: nothing asks what conntrack
 //! thinks of them, and TCP is told so by a reset. Whoever cuts himself off is let in again: while the lock of an
-//! unfinished run stands after two minutes, the machine takes the table away by itself.
-//! Serves ED 21-03 action 2.b.i ("isolate ... power stays on"). Source: nft(8).
+//! unfinished run stands after two minutes, the machine takes the table away by itself. Where systemd runs, a unit brings
+//! the table back after a restart, before there is a network.
+//! Serves ED 21-03 action 2.b.i ("isolate ... power stays on"). Source: nft(8); systemd.special(7), "network-pre.target".
 
 use std::net::SocketAddr;
 
@@ -58,6 +59,8 @@ pub struct Isolation<'a> {
     pub host: &'a str,
     /// Where the table is kept, absolute; below `/etc` where no place is named.
     pub config: Option<&'a str>,
+    /// Where units of systemd are kept, absolute; where none is named, the usual place if systemd runs there.
+    pub units: Option<&'a str>,
     /// Who may still reach it.
     pub keep: &'a [Way],
     /// Where somebody must still be heard afterwards.
@@ -89,17 +92,37 @@ pub fn isolation(request: &Isolation<'_>, scope: &Scope, hands: &dyn Hands) -> R
     let mut notes = vec![
         "Everybody but the ways below is refused, sessions that stand now too. The power stays on: memory is evidence."
             .to_owned(),
-        "It lasts until it is undone or the machine restarts; after a restart, apply it again.".to_owned(),
     ];
+    let units = units(request, hands)?;
+    notes.push(match &units {
+        Some(_) => "It lasts until it is undone, also when the machine restarts.".to_owned(),
+        None => "It lasts until it is undone or the machine restarts; after a restart, apply it again.".to_owned(),
+    });
     let ways: Vec<String> = request.keep.iter().map(shown).collect();
     notes.push(match ways.is_empty() {
         true => "NO way stays open: neither management nor evidence is reached over the network any more.".to_owned(),
         false => format!("These ways stay open: {}.", ways.join(", ")),
     });
+    let unit = units.map(|folder| Unit::new(&folder, &word, hands)).transpose()?;
+    // Armed before anything is cut: whoever is cut off by the table cannot arm it any more.
+    let link = unit.as_ref().map_or("", |unit| &unit.link);
     let switch = format!(
-        "nft -f \"$1\" && (setsid sh -c 'sleep {SWITCH}; [ ! -d \"$1\" ] || nft delete table inet {table}' sh \"$2\" \
-         >/dev/null 2>&1 </dev/null &)"
+        "(setsid sh -c 'sleep {SWITCH}; [ ! -d \"$1\" ] || {{ nft delete table inet {table}; \
+         [ -z \"$2\" ] || rm -f -- \"$2\"; }}' sh \"$2\" \"$3\" >/dev/null 2>&1 </dev/null &); nft -f \"$1\""
     );
+    let mut files =
+        vec![FileChange { path: path.clone(), content: Some(rules(&table, request)), ..FileChange::default() }];
+    let mut runs = vec![Command::new(["sh", "-c", &switch, "sh", &path, &lock, link])];
+    let mut undo = vec![Command::new(["sh", "-c", &format!("nft delete table inet {table} 2>/dev/null || true")])];
+    if let Some(unit) = &unit {
+        files.push(FileChange {
+            path: unit.path.clone(),
+            content: Some(unit.text(request.instance, &path)),
+            ..FileChange::default()
+        });
+        runs.push(Command::new(["sh", "-c", ENABLE, "sh", &unit.path, &unit.link]));
+        undo.push(Command::new(["sh", "-c", DISABLE, "sh", &unit.link]));
+    }
     Ok(Change {
         v: VERSION,
         title: format!("Isolate {} (nftables at {})", escape(request.instance), escape(request.host)),
@@ -115,10 +138,10 @@ pub fn isolation(request: &Isolation<'_>, scope: &Scope, hands: &dyn Hands) -> R
         },
         target: Target { host: request.host.to_owned(), kind: Kind::Nftables, lock: Some(lock.clone()) },
         keeps: Vec::new(),
-        files: vec![FileChange { path: path.clone(), content: Some(rules(&table, request)), ..FileChange::default() }],
+        files,
         checks: vec![Command::new(["nft", "-c", "-f", &path])],
-        runs: vec![Command::new(["sh", "-c", &switch, "sh", &path, &lock])],
-        undo: vec![Command::new(["sh", "-c", &format!("nft delete table inet {table} 2>/dev/null || true")])],
+        runs,
+        undo,
         hands: Vec::new(),
         drain: None,
         prove: Some(Prove {
@@ -127,6 +150,64 @@ pub fn isolation(request: &Isolation<'_>, scope: &Scope, hands: &dyn Hands) -> R
             ..Prove::default()
         }),
     })
+}
+
+/// Where systemd keeps what an administrator adds.
+const UNITS: &str = "/etc/systemd/system";
+
+/// The target that wants the unit: it is reached early, and before any network.
+const WANTS: &str = "sysinit.target.wants";
+
+/// Puts the link by which the unit is started. It is a file too, and the folder stays, as `systemctl enable` has it.
+const ENABLE: &str = "mkdir -p -- \"${2%/*}\" && ln -sfn -- \"$1\" \"$2\" && \
+    { [ ! -d /run/systemd/system ] || systemctl daemon-reload; }";
+
+/// Takes the link away, and the folder if nothing else is in it.
+const DISABLE: &str = "rm -f -- \"$1\"; rmdir -- \"${1%/*}\" 2>/dev/null; \
+    [ ! -d /run/systemd/system ] || systemctl daemon-reload";
+
+/// A unit of systemd that loads the table when the machine starts.
+struct Unit {
+    path: String,
+    link: String,
+    nft: String,
+}
+
+impl Unit {
+    fn new(folder: &str, word: &str, hands: &dyn Hands) -> Result<Self, Error> {
+        let name = format!("portcullis-isolates-{word}.service");
+        let nft = hands.must(&["sh", "-c", "command -v nft"])?;
+        let nft = String::from_utf8_lossy(&nft).trim().to_owned();
+        let folder = folder.trim_end_matches('/');
+        let (path, link) = (format!("{folder}/{name}"), format!("{folder}/{WANTS}/{name}"));
+        match hands.read(&path)? {
+            None => Ok(Self { path, link, nft }),
+            Some(_) => Err(Error::There { path }),
+        }
+    }
+
+    /// Early services have no default dependencies: these would order it behind the network that it guards.
+    fn text(&self, instance: &str, table: &str) -> String {
+        // A percent sign begins a specifier.
+        let table = table.replace('%', "%%");
+        let instance = escape(instance).replace('%', "%%");
+        format!(
+            "# {instance}: isolated. `portcullis mitigate undo` takes it away.\n[Unit]\nDescription=Isolation of \
+             {instance} by Portcullis\nDefaultDependencies=no\nAfter=local-fs.target\nBefore=network-pre.target \
+             shutdown.target\nWants=network-pre.target\nConflicts=shutdown.target\n\n[Service]\nType=oneshot\n\
+             RemainAfterExit=yes\nExecStart={} -f \"{table}\"\n\n[Install]\nWantedBy=sysinit.target\n",
+            self.nft
+        )
+    }
+}
+
+/// The folder of units; nothing where systemd does not run.
+fn units(request: &Isolation<'_>, hands: &dyn Hands) -> Result<Option<String>, Error> {
+    if let Some(units) = request.units {
+        return Ok(Some(units.to_owned()));
+    }
+    let runs = hands.run(&["test", "-d", "/run/systemd/system"], &[])?.code == 0;
+    Ok(runs.then(|| UNITS.to_owned()))
 }
 
 /// Seconds after which a machine takes the table away while the lock still stands.

@@ -7,6 +7,7 @@
 mod bad;
 mod lenient;
 mod proxy;
+mod remove;
 mod rules;
 mod ssh;
 
@@ -35,6 +36,9 @@ fn now() -> Timestamp {
     "2021-04-21T13:00:00Z".parse().unwrap()
 }
 
+/// What stands before bytes that a case would encrypt.
+const SEAL: &[u8] = b"sealed\n";
+
 /// A case in memory.
 #[derive(Default)]
 struct Notes {
@@ -52,6 +56,14 @@ impl Journal for Notes {
 
     fn kept(&mut self, digest: &str) -> Result<Vec<u8>, JournalError> {
         Ok(self.bytes.get(digest).cloned().ok_or("not kept")?)
+    }
+
+    fn seal(&mut self, bytes: &[u8]) -> Result<String, JournalError> {
+        self.keep(&[SEAL, bytes].concat())
+    }
+
+    fn sealed(&mut self, digest: &str) -> Result<Vec<u8>, JournalError> {
+        Ok(self.kept(digest)?.strip_prefix(SEAL).ok_or("not sealed")?.to_vec())
     }
 
     fn step(&mut self, step: ChangeStep) -> Result<(), JournalError> {

@@ -11,7 +11,7 @@ use super::proxy::{Front, free, is_there};
 use super::*;
 
 /// A real sshd on loopback that lets its own key in.
-struct Sshd {
+pub(super) struct Sshd {
     dir: tempfile::TempDir,
     port: u16,
     child: Child,
@@ -24,7 +24,7 @@ impl Drop for Sshd {
 }
 
 impl Sshd {
-    fn start() -> Option<Self> {
+    pub(super) fn start() -> Option<Self> {
         if !is_there("sshd") || !is_there("ssh-keygen") {
             return None;
         }
@@ -63,12 +63,18 @@ impl Sshd {
         panic!("sshd does not listen");
     }
 
-    fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    fn hands(&self) -> There {
+    /// Starts it again.
+    pub(super) fn again(&mut self) {
+        self.child = Self::spawn(self.dir.path());
+        self.wait();
+    }
+
+    pub(super) fn hands(&self) -> There {
         let file = |name: &str| Some(self.dir.path().join(name));
         let login = Login { known_hosts: file("known"), identity: file("user") };
         There::new(&format!("ssh://root@127.0.0.1:{}", self.port), &login).unwrap()
@@ -112,10 +118,7 @@ fn an_ssh_server_that_dies_in_the_middle_and_comes_back_finds_everything_put_bac
             }
             (1, _) => seen.set(2),
             (2, _) => {
-                let mut sshd = sshd.borrow_mut();
-                let child = Sshd::spawn(sshd.dir.path());
-                sshd.child = child;
-                sshd.wait();
+                sshd.borrow_mut().again();
                 seen.set(3);
             }
             _ => {}
@@ -131,12 +134,12 @@ fn an_ssh_server_that_dies_in_the_middle_and_comes_back_finds_everything_put_bac
 }
 
 /// Hands that are told of before each touch.
-struct Watched<F: Fn(&[&str])> {
-    there: There,
-    before: F,
+pub(super) struct Watched<H: Hands, F: Fn(&[&str])> {
+    pub(super) there: H,
+    pub(super) before: F,
 }
 
-impl<F: Fn(&[&str])> Hands for Watched<F> {
+impl<H: Hands, F: Fn(&[&str])> Hands for Watched<H, F> {
     fn run(&self, words: &[&str], input: &[u8]) -> Result<mitigate::hands::Done, mitigate::hands::Error> {
         (self.before)(words);
         self.there.run(words, input)

@@ -3,17 +3,19 @@
 use std::path::Path;
 
 use ::case::Case;
-use ::directive::change::{Change, NotApproved, Written};
+use ::directive::change::{Change, Kind, NotApproved, Written};
 use ::directive::record::{Body, DutyCount, Evidence, Finding, Outcome, Proof, Record, Severity, Step, short_digest};
+use ::directive::scope::Scope;
 use ::directive::state::State;
 use ::directive::text::escape;
 use ::directive::verdict::Exit;
 use ::mitigate::apply::{Error, Worker};
 use ::mitigate::prove::Prover;
+use ::mitigate::quarantine;
 use jiff::Timestamp;
 
 use super::journal::InCase;
-use super::{Place, change, clock, known, scope, show};
+use super::{LoginArgs, Place, change, clock, known, many, scope, show};
 use crate::clock::Clock;
 use crate::error::CommandError;
 use crate::progress::Stop;
@@ -24,57 +26,75 @@ use crate::ui::Ui;
 /// Everything that stood there before goes into the case first. Each step is recorded before it is done.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// The file of the change
+    /// The file of the change, or the folder of several with their list
     #[arg(value_name = "CHANGE")]
-    change: String,
+    pub(super) change: String,
 
     /// Who approves it
     #[arg(long, value_name = "PERSON")]
-    by: String,
+    pub(super) by: String,
 
-    /// Its digest, at least twelve digits: that this very file was read
+    /// Its digest, at least twelve digits: that this very file was read. Of a folder, the digest of changes.sha256
     #[arg(long, value_name = "DIGEST")]
-    approve: String,
+    pub(super) approve: String,
 
     /// Take the lock of a run away that was killed
     #[arg(long)]
-    break_lock: bool,
+    pub(super) break_lock: bool,
+
+    /// Of a folder of changes, how many machines are worked on at a time
+    #[arg(long, value_name = "N", default_value_t = AT_ONCE)]
+    pub(super) at_once: usize,
 
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
 }
 
 /// Ask from outside whether a change holds
 #[derive(clap::Args, Debug)]
 pub(super) struct ProveArgs {
-    /// The file of the change, or its digest where the case knows it
+    /// The file of the change, its digest where the case knows it, or the folder of several
     #[arg(value_name = "CHANGE")]
-    change: String,
+    pub(super) change: String,
+
+    /// Of a folder of changes, how many machines are worked on at a time
+    #[arg(long, value_name = "N", default_value_t = AT_ONCE)]
+    pub(super) at_once: usize,
 
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
 }
 
 /// Put everything back as it was before a change, byte for byte
 #[derive(clap::Args, Debug)]
 pub(super) struct UndoArgs {
-    /// The file of the change, or its digest where the case knows it
+    /// The file of the change, its digest where the case knows it, or the folder of several
     #[arg(value_name = "CHANGE")]
-    change: String,
+    pub(super) change: String,
 
     /// Who takes it back
     #[arg(long, value_name = "PERSON")]
-    by: String,
+    pub(super) by: String,
 
     /// Take the lock of a run away that was killed
     #[arg(long)]
-    break_lock: bool,
+    pub(super) break_lock: bool,
+
+    /// Of a folder of changes, how many machines are worked on at a time
+    #[arg(long, value_name = "N", default_value_t = AT_ONCE)]
+    pub(super) at_once: usize,
 
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
 }
 
+/// How many machines are worked on at a time. Most of the time each waits for old connections to end.
+const AT_ONCE: usize = 64;
+
 pub(super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
+    if many::is_list(&args.change) {
+        return many::apply(ui, args);
+    }
     let mut open = Open::new(&args.place, &args.change)?;
     if open.is_applied() {
         return Err(CommandError::new("the change is applied already").hint("`mitigate prove` asks whether it holds"));
@@ -95,11 +115,16 @@ pub(super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
     let mut worker =
         Worker { hands: hands.as_ref(), journal: &mut journal, scope: &scope, break_lock: args.break_lock };
     let proof = worker.apply(&approved).map_err(failed)?;
-    if approved.change().prove.is_none() {
+    if is_unproved(approved.change()) {
         return Ok(unproved(journal, approved.change(), begun));
     }
     done(&mut journal, &proof, &args.by)?;
-    finish(journal, &proof)
+    finish(journal, &proof, approved.change().target.kind)
+}
+
+/// Whether nobody is asked whether a change holds: an installation, for example.
+pub(super) fn is_unproved(change: &Change) -> bool {
+    change.prove.is_none() && change.target.kind != Kind::Remove
 }
 
 /// What was done and is proved in another way: nobody was asked from outside.
@@ -114,29 +139,48 @@ fn unproved(journal: InCase<'_>, change: &Change, begun: Timestamp) -> Exit {
 }
 
 pub(super) fn prove(ui: &mut Ui, args: &ProveArgs) -> Result<Exit, CommandError> {
+    if many::is_list(&args.change) {
+        return many::prove(ui, args);
+    }
     let mut open = Open::new(&args.place, &args.change)?;
     let scope = scope(&args.place.scope)?;
     let written = open.written.clone();
     let is_approved = known(&open.state, &written).is_some_and(|known| known.approved);
     let mut journal = open.journal(ui);
-    let proof = ask(&mut journal, &written, &scope, is_approved)?;
-    finish(journal, &proof)
+    let proof = ask(&mut journal, &written, (&scope, &args.place.login), is_approved)?;
+    finish(journal, &proof, written.change().target.kind)
+}
+
+/// Asks.
+pub(super) fn asked(
+    written: &Written,
+    (scope, login): (&Scope, &LoginArgs),
+    is_approved: bool,
+    now: Timestamp,
+) -> Result<Proof, CommandError> {
+    let change = written.change();
+    if change.target.kind == Kind::Remove {
+        let hands = login.hands(&change.target.host)?;
+        return quarantine::prove(hands.as_ref(), change, written.sha256(), now)
+            .map_err(|err| CommandError::because("the target cannot be looked at", err));
+    }
+    let prover = Prover::new(change, written.sha256(), scope, is_approved);
+    let prover = prover.map_err(|err| CommandError::because("the change could not be proved", err))?;
+    Ok(prover.prove(None, now))
 }
 
 /// Asks, and records what came.
 pub(super) fn ask(
     journal: &mut InCase<'_>,
     written: &Written,
-    scope: &::directive::scope::Scope,
+    with: (&Scope, &LoginArgs),
     is_approved: bool,
 ) -> Result<Proof, CommandError> {
-    let cannot = |err| CommandError::because("the change could not be proved", err);
-    let prover = Prover::new(written.change(), written.sha256(), scope, is_approved).map_err(cannot)?;
-    let proof = prover.prove(None, journal.clock.now());
+    let proof = asked(written, with, is_approved, journal.clock.now())?;
     let append = |journal: &mut InCase<'_>, body| {
         journal.append(body).map_err(|err| CommandError::new(format!("the case cannot be written: {err}")))
     };
-    for body in findings(&proof) {
+    for body in findings(&proof, written.change().target.kind) {
         append(journal, body)?;
     }
     append(journal, Body::Proof(proof.clone()))?;
@@ -147,6 +191,9 @@ pub(super) fn ask(
 }
 
 pub(super) fn undo(ui: &mut Ui, args: &UndoArgs) -> Result<Exit, CommandError> {
+    if many::is_list(&args.change) {
+        return many::undo(ui, args);
+    }
     let mut open = Open::new(&args.place, &args.change)?;
     let scope = scope(&args.place.scope)?;
     let kept = known(&open.state, &open.written).map(|known| (known.kept.clone(), known.undone));
@@ -202,20 +249,26 @@ fn open_case(dir: &Path) -> Result<Case, CommandError> {
 
 /// Records that the action is done: the latest proof of it holds.
 fn done(journal: &mut InCase<'_>, proof: &Proof, by: &str) -> Result<(), CommandError> {
-    let Some(action) = proof.action.clone().filter(|_| proof.holds) else { return Ok(()) };
-    let step = Step {
-        step: short_digest(&[action.as_bytes(), journal.instance.as_bytes(), &journal.records.len().to_le_bytes()]),
+    let number = journal.records.len().to_le_bytes();
+    let Some(step) = done_step(proof, by, &journal.instance, &number) else { return Ok(()) };
+    journal.append(Body::Step(step)).map_err(|err| CommandError::new(format!("the case cannot be written: {err}")))
+}
+
+/// That the action is done, as a step; nothing where the proof does not hold.
+pub(super) fn done_step(proof: &Proof, by: &str, instance: &str, number: &[u8]) -> Option<Step> {
+    let action = proof.action.clone().filter(|_| proof.holds)?;
+    Some(Step {
+        step: short_digest(&[action.as_bytes(), instance.as_bytes(), number]),
         action,
         outcome: Outcome::Done,
         why: format!("proved: {} of {} requests refused", proof.refused, proof.asked),
         by: (!by.is_empty()).then(|| by.to_owned()),
         inputs: vec![proof.change.clone()],
-    };
-    journal.append(Body::Step(step)).map_err(|err| CommandError::new(format!("the case cannot be written: {err}")))
+    })
 }
 
 /// What a proof that does not hold says about the instance.
-fn findings(proof: &Proof) -> Vec<Body> {
+pub(super) fn findings(proof: &Proof, kind: Kind) -> Vec<Body> {
     let finding = |code: &str, severity, why: String, lines: &[String]| {
         let excerpt: String = lines.first().cloned().unwrap_or_default().chars().take(200).collect();
         Body::Finding(Finding {
@@ -232,6 +285,11 @@ fn findings(proof: &Proof) -> Vec<Body> {
         })
     };
     let mut found = Vec::new();
+    if kind == Kind::Remove {
+        let lines: Vec<String> = proof.leaks.iter().chain(&proof.lost).cloned().collect();
+        let why = lines.first().map(|first| format!("{} of what was removed came back, first {first}", lines.len()));
+        return why.map(|why| finding("malware-returned", Severity::Critical, why, &lines)).into_iter().collect();
+    }
     if proof.refused < proof.asked {
         let first = proof.leaks.first().cloned().unwrap_or_default();
         let why = format!("{} of {} requests got through, first {first}", proof.asked - proof.refused, proof.asked);
@@ -245,10 +303,10 @@ fn findings(proof: &Proof) -> Vec<Body> {
     found
 }
 
-fn finish(journal: InCase<'_>, proof: &Proof) -> Result<Exit, CommandError> {
+fn finish(journal: InCase<'_>, proof: &Proof, kind: Kind) -> Result<Exit, CommandError> {
     let exit = if proof.holds { Exit::Done } else { Exit::Act };
     if !journal.ui.is_json() {
-        journal.ui.text(&show::proof(proof));
+        journal.ui.text(&show::proof(proof, kind));
     }
     close(journal, exit);
     Ok(exit)
@@ -272,6 +330,9 @@ fn failed(err: Error) -> CommandError {
         Error::Broken(_) => "nothing was touched; repair it, or plan without it",
         Error::Overwritten { .. } => {
             "compare it with the change and put it right by hand: another's work must not be lost"
+        }
+        Error::Returned { .. } => {
+            "everything is as it was before; find what puts it there, or plan again with --end-processes"
         }
         Error::Prove(_) => "nothing stays changed; name reachable addresses of the scope with --at",
         _ => "everything is as it was before; the case says what was done",

@@ -23,7 +23,7 @@ pub(super) struct InCase<'a> {
 impl InCase<'_> {
     /// Appends one fact about the instance.
     pub(super) fn append(&mut self, body: Body) -> Result<(), JournalError> {
-        let count = self.case.verify()?.records;
+        let count = self.case.count()?;
         let step = short_digest(&[b"mitigate", self.instance.as_bytes(), &count.to_le_bytes()]);
         let record = Record::stamp(&step, 0, self.clock.now(), Some(&self.instance), body);
         self.case.append(std::slice::from_ref(&record))?;
@@ -42,6 +42,15 @@ impl Journal for InCase<'_> {
 
     fn kept(&mut self, digest: &str) -> Result<Vec<u8>, JournalError> {
         let bytes = self.case.evidence(digest)?;
+        Ok(bytes.ok_or_else(|| format!("the case does not hold {digest} any more, or it was changed"))?)
+    }
+
+    fn seal(&mut self, bytes: &[u8]) -> Result<String, JournalError> {
+        Ok(self.case.seal(bytes)?)
+    }
+
+    fn sealed(&mut self, digest: &str) -> Result<Vec<u8>, JournalError> {
+        let bytes = self.case.sealed(digest)?;
         Ok(bytes.ok_or_else(|| format!("the case does not hold {digest} any more, or it was changed"))?)
     }
 

@@ -27,11 +27,11 @@ use crate::ui::Ui;
 /// Write down what will be done, and touch nothing
 ///
 /// Reads the configuration of the proxy and writes a file that a person can read. `apply` does exactly what it says.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Clone)]
 pub(super) struct Args {
     /// Folder or id of the directive's pack
     #[arg(long, value_name = "P")]
-    pack: String,
+    pub(super) pack: String,
 
     /// The workaround of the pack; may be left out if there is only one
     #[arg(long, value_name = "ID")]
@@ -43,19 +43,24 @@ pub(super) struct Args {
 
     /// The instance of the scope that is protected
     #[arg(long, value_name = "NAME")]
-    instance: String,
+    pub(super) instance: String,
 
-    /// Where it is done: local, or ssh://user@host:port
-    #[arg(long, value_name = "HOST", default_value = "local")]
-    host: String,
+    /// Where it is done: local, or ssh://user@host:port. Given again, each is planned and -o is a folder
+    #[arg(long, value_name = "HOST", default_value = "local", conflicts_with = "hosts")]
+    pub(super) host: Vec<String>,
+
+    /// File with a proxy a line: `HOST at=ADDRESS config=PATH pid-file=PATH instance=NAME name=NAME`, all but HOST may be
+    /// left out. Then -o is a folder
+    #[arg(long, value_name = "FILE")]
+    pub(super) hosts: Option<PathBuf>,
 
     /// The configuration of the proxy on that host; default: where the distribution has it
     #[arg(long, value_name = "PATH")]
-    config: Option<String>,
+    pub(super) config: Option<String>,
 
     /// The file in which the proxy's first process writes its number
     #[arg(long, value_name = "PATH")]
-    pid_file: Option<String>,
+    pub(super) pid_file: Option<String>,
 
     /// What makes a new configuration take effect there: `systemctl reload haproxy`
     #[arg(long, value_name = "COMMAND")]
@@ -63,11 +68,11 @@ pub(super) struct Args {
 
     /// Where visitors reach the proxy; default: the addresses of the instance. May be given again
     #[arg(long, value_name = "ADDRESS")]
-    at: Vec<SocketAddr>,
+    pub(super) at: Vec<SocketAddr>,
 
     /// The name that visitors use
     #[arg(long, value_name = "NAME")]
-    name: Option<String>,
+    pub(super) name: Option<String>,
 
     /// The vendor's own file, which a person imports before `apply` proves it
     #[arg(long, value_name = "FILE", required_if_eq("kind", "vendor-file"))]
@@ -76,6 +81,11 @@ pub(super) struct Args {
     /// The action that isolation does, `2.b.i.isolate`
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
+
+    /// Where units of systemd are kept on that host, so that isolation outlives a restart; default: /etc/systemd/system
+    /// where systemd runs
+    #[arg(long, value_name = "FOLDER")]
+    units: Option<String>,
 
     /// A way that isolation leaves open: `10.0.0.9:22`, from whom to which port of the instance. May be given again
     #[arg(long, value_name = "WAY")]
@@ -99,18 +109,25 @@ pub(super) struct Args {
 
     /// The scope file: nothing outside it is asked
     #[arg(long, value_name = "FILE")]
-    scope: PathBuf,
+    pub(super) scope: PathBuf,
 
     /// Folder of the case; without one nothing is recorded yet
     #[arg(long, value_name = "DIR")]
-    case: Option<PathBuf>,
+    pub(super) case: Option<PathBuf>,
 
     #[command(flatten)]
     login: LoginArgs,
 
     /// Where the change is written
     #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    pub(super) output: PathBuf,
+}
+
+impl Args {
+    /// The same for one machine alone.
+    pub(super) fn only(&self, host: &str) -> Self {
+        Self { host: vec![host.to_owned()], hosts: None, ..self.clone() }
+    }
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,9 +154,12 @@ impl KindArg {
 
 pub(super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
     let pack = open::pack(&args.pack)?;
-    let Some(kind) = args.kind.kind() else {
+    if args.kind.kind().is_none() {
         return export(ui, args, &pack, workaround(&pack, args.workaround.as_deref())?);
-    };
+    }
+    if super::many::is_many(args) {
+        return super::many::plan(ui, args);
+    }
     let scope = scope(&args.scope)?;
     let mut case = args.case.as_deref().map(Case::open).transpose()?;
     let state = match &case {
@@ -147,18 +167,30 @@ pub(super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         None => State::default(),
     };
     let clock = case.as_ref().map_or_else(|| Ok(Clock::machine()), clock)?;
-    let known = state.instances.get(&args.instance).and_then(|known| known.instance.version.value.clone());
-    let version = args.version.clone().or(known);
-    let at = addresses(args, &scope)?;
-    let given = Given { pack: &pack, kind, version: version.as_deref(), at: &at, scope: &scope };
-    let change = given.plan(args, clock)?;
-    let written = Written::write(&change).map_err(|err| CommandError::because("the change cannot be written", err))?;
+    let written = written(args, &pack, &scope, &state, clock)?;
     crate::command::write_file(&args.output, written.bytes())?;
     if let Some(case) = &mut case {
         planned(ui, case, clock, &written)?;
     }
     tell(ui, args, &written);
     Ok(Exit::Done)
+}
+
+/// The change for one machine.
+pub(super) fn written(
+    args: &Args,
+    pack: &Pack,
+    scope: &Scope,
+    state: &State,
+    clock: Clock,
+) -> Result<Written, CommandError> {
+    let kind = args.kind.kind().ok_or_else(|| CommandError::new("rules of this kind are only written"))?;
+    let known = state.instances.get(&args.instance).and_then(|known| known.instance.version.value.clone());
+    let version = args.version.clone().or(known);
+    let at = addresses(args, scope)?;
+    let given = Given { pack, kind, version: version.as_deref(), at: &at, scope };
+    let change = given.plan(args, clock)?;
+    Written::write(&change).map_err(|err| CommandError::because("the change cannot be written", err))
 }
 
 /// What is known when a change is planned.
@@ -172,7 +204,7 @@ struct Given<'a> {
 
 impl Given<'_> {
     fn plan(&self, args: &Args, clock: Clock) -> Result<Change, CommandError> {
-        let hands = args.login.hands(&args.host)?;
+        let hands = args.login.hands(host(args))?;
         if self.kind == Kind::Nftables {
             let request = self.isolation(args, clock)?;
             return plan::isolation(&request, self.scope, hands.as_ref()).map_err(refused);
@@ -199,8 +231,9 @@ impl Given<'_> {
             action: args.action.as_deref(),
             instance: &args.instance,
             at: self.at,
-            host: &args.host,
+            host: host(args),
             config: args.config.as_deref(),
+            units: args.units.as_deref(),
             keep: &args.keep,
             open: &args.open,
             now: clock.now(),
@@ -219,7 +252,7 @@ impl Given<'_> {
             kind: self.kind,
             instance: &args.instance,
             version: self.version,
-            host: &args.host,
+            host: host(args),
             config: args.config.as_deref(),
             pid_file: args.pid_file.as_deref(),
             reload: args.reload.as_deref().map(words).transpose()?,
@@ -232,12 +265,23 @@ impl Given<'_> {
     }
 }
 
+/// Where it is done.
+fn host(args: &Args) -> &str {
+    args.host.first().map_or("local", String::as_str)
+}
+
 /// Records that a change was planned.
-fn planned(ui: &mut Ui, case: &mut Case, clock: Clock, written: &Written) -> Result<(), CommandError> {
-    let change = written.change();
-    let instance = change.from.instance.clone();
+pub(super) fn planned(ui: &mut Ui, case: &mut Case, clock: Clock, written: &Written) -> Result<(), CommandError> {
+    let instance = written.change().from.instance.clone();
     let mut journal = InCase { case, clock, ui, instance, records: Vec::new() };
-    let step = ChangeStep {
+    let kept = journal.keep(written.bytes()).and_then(|_| journal.step(planned_step(written)));
+    kept.map_err(|err| CommandError::new(format!("the case cannot be written: {err}")))
+}
+
+/// That a change was planned, as a step of it.
+pub(super) fn planned_step(written: &Written) -> ChangeStep {
+    let change = written.change();
+    ChangeStep {
         change: written.sha256().to_owned(),
         stage: Stage::Planned,
         what: "plan".into(),
@@ -247,9 +291,7 @@ fn planned(ui: &mut Ui, case: &mut Case, clock: Clock, written: &Written) -> Res
         by: None,
         kept: None,
         expires: change.expires,
-    };
-    let kept = journal.keep(written.bytes()).and_then(|_| journal.step(step));
-    kept.map_err(|err| CommandError::new(format!("the case cannot be written: {err}")))
+    }
 }
 
 /// Says what was planned, and what comes next.

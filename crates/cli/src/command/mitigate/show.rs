@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ::directive::change::{Change, Written};
+use ::directive::change::{Change, Kind, Written};
 use ::directive::record::Proof;
 use ::directive::text::escape;
 
@@ -55,6 +55,7 @@ fn steps(out: &mut String, change: &Change) {
         let how = match (&file.before, file.after()) {
             (None, _) => "new file",
             (Some(_), None) => "remove",
+            (Some(_), Some(_)) if file.quarantine.is_some() => "replace",
             (Some(_), Some(_)) => "change",
         };
         let _ = writeln!(out, "  {how}  {}", escape(&file.path));
@@ -83,23 +84,27 @@ fn steps(out: &mut String, change: &Change) {
 const SHOWN: usize = 10;
 
 /// What requests from outside met.
-pub(super) fn proof(proof: &Proof) -> String {
+pub(super) fn proof(proof: &Proof, kind: Kind) -> String {
     let word = if proof.holds { "It holds" } else { "IT DOES NOT HOLD" };
     let lost = proof.lost.len();
-    let mut out = format!(
-        "{word}: {} of {} requests refused, {} of {} functions work.\n",
-        proof.refused,
-        proof.asked,
-        (proof.required as usize).saturating_sub(lost),
-        proof.required
-    );
+    let (refused, asked) = (proof.refused, proof.asked);
+    let (mut out, what) = match kind {
+        Kind::Remove => (format!("{word}: {refused} of {asked} files are gone, or are the vendor's.\n"), "came back"),
+        _ => {
+            let works = (proof.required as usize).saturating_sub(lost);
+            let of = proof.required;
+            let line = format!("{word}: {refused} of {asked} requests refused, {works} of {of} functions work.\n");
+            (line, "got through")
+        }
+    };
     let shown = proof.leaks.iter().take(SHOWN);
-    shown.for_each(|leak| out.push_str(&format!("  got through: {}\n", escape(leak))));
+    shown.for_each(|leak| out.push_str(&format!("  {what}: {}\n", escape(leak))));
     if proof.leaks.len() > SHOWN {
         let more = proof.leaks.len() - SHOWN;
         let _ = writeln!(out, "  ... and {more} more, in the record of the proof: `portcullis case show --type proof`");
     }
-    proof.lost.iter().for_each(|lost| out.push_str(&format!("  does not work: {}\n", escape(lost))));
+    let what = if kind == Kind::Remove { "goes on" } else { "does not work" };
+    proof.lost.iter().for_each(|lost| out.push_str(&format!("  {what}: {}\n", escape(lost))));
     proof.unasked.iter().for_each(|one| out.push_str(&format!("  note: {}\n", escape(one))));
     if let Some(until) = proof.until.filter(|_| proof.holds) {
         let _ = writeln!(out, "It counts until {}.", until.strftime("%Y-%m-%d %H:%M UTC"));
@@ -108,7 +113,7 @@ pub(super) fn proof(proof: &Proof) -> String {
 }
 
 /// Breaks a text into lines of this width, the later ones indented.
-fn fill(text: &str, width: usize, indent: &str) -> String {
+pub(super) fn fill(text: &str, width: usize, indent: &str) -> String {
     let (mut out, mut column) = (String::new(), 0);
     for word in text.split(' ') {
         let length = word.chars().count();

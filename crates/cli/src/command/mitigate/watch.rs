@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ::case::Case;
-use ::directive::change::{Change, Written};
+use ::directive::change::{Change, Kind, Written};
 use ::directive::record::{Body, Evidence, Finding, Severity, Status, hex};
 use ::directive::state::State;
 use ::directive::text::escape;
@@ -84,9 +84,10 @@ fn look(ui: &mut Ui, args: &Args, seen: &mut BTreeMap<String, String>) -> Result
                 exit = exit.and(Exit::Act);
             }
             if fault.is_some() || noticed.is_new || !noticed.why.is_empty() {
-                let proof = super::apply::ask(&mut journal, &written, &scope, mitigation.approved)?;
+                let proof =
+                    super::apply::ask(&mut journal, &written, (&scope, &args.place.login), mitigation.approved)?;
                 if !journal.ui.is_json() {
-                    let shown = show::proof(&proof);
+                    let shown = show::proof(&proof, written.change().target.kind);
                     journal.ui.text(&format!("{}: {shown}", escape(name)));
                 }
                 exit = if proof.holds { exit } else { exit.and(Exit::Act) };
@@ -122,6 +123,11 @@ fn noticed(args: &Args, written: &Written, before: Option<&str>) -> Result<Notic
     let hands = args.place.login.hands(&change.target.host)?;
     let cannot = |err| CommandError::because("the target cannot be looked at", err);
     let mut why = Vec::new();
+    // Of what was removed the proof itself looks at the files, each time: malware that comes back does not wait for a
+    // day.
+    if change.target.kind == Kind::Remove {
+        return Ok(Noticed { why, processes: String::new(), is_new: true });
+    }
     for file in &change.files {
         let found = hands.read(&file.path).map_err(cannot)?.map(|bytes| hex(&Sha256::digest(bytes)));
         if found != file.after() {
