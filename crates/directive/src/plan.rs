@@ -4,6 +4,7 @@
 //! comes back, minus what is recorded.
 //! Source: design section 2, "Flow of one step".
 
+mod clock;
 mod mitigation;
 
 use jiff::{Span, Timestamp};
@@ -95,6 +96,15 @@ fn subjects<'a>(pack: &'a Pack, state: &'a State, action: &Action) -> Vec<Option
     }
 }
 
+/// For which of the sources of a duty a release has to be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Released {
+    /// Something can be installed.
+    ForOne,
+    /// Nothing is left that only waiting helps against.
+    ForAll,
+}
+
 /// One action for one subject.
 struct Case<'a> {
     pack: &'a Pack,
@@ -128,8 +138,8 @@ impl Case<'_> {
     /// The duty, or `None` if the action is not owed by this subject.
     fn duty(&self) -> Option<Owed> {
         let action = self.action;
-        let over = action.until.as_ref().is_some_and(|until| self.holds(until));
-        if over || !self.holds(&action.when) {
+        let over = action.until.as_ref().is_some_and(|until| self.holds(until, Released::ForAll));
+        if over || !self.holds(&action.when, Released::ForOne) {
             return None;
         }
         let done = self.done(action);
@@ -141,12 +151,29 @@ impl Case<'_> {
         if stands.is_some_and(|known| mitigation::outlives(known, &self.name())) {
             return Some(self.owed(false, None, self.why(&done)));
         }
+        // What was done or decided before an advisory called the version affected was no answer to it.
+        let reopened = self.reopened();
+        let counts = |at: Timestamp| reopened.is_none_or(|since| at >= since);
         let instead = action.instead.iter().filter_map(|id| self.pack.action(id.get_ref()));
-        if let Some(other) = instead.into_iter().find(|other| self.is_done(other)) {
+        let answers = |other: &&Action| match other.does {
+            // A workaround shuts the holes that it was written for.
+            Does::Mitigate => reopened.is_none() && self.is_done(other),
+            _ => self.done(other).into_iter().any(counts),
+        };
+        if let Some(other) = instead.into_iter().find(answers) {
             return Some(self.owed(true, None, format!("{} was done instead", other.id.get_ref())));
         }
-        if let Some((_, _, step)) = self.log().skipped(&self.name()) {
+        if let Some((_, _, step)) = self.log().skipped(&self.name()).filter(|(at, _, _)| counts(*at)) {
             return Some(self.owed(true, None, format!("not done: {}", step.why)));
+        }
+        let open = self.open(&done);
+        if let Some(first) = open.first() {
+            let sources: Vec<&str> = open.iter().filter_map(|one| one.why.as_deref()).collect();
+            let why = match sources.is_empty() {
+                true => self.why(&done),
+                false => format!("{}; {}", self.why(&done), sources.join("; ")),
+            };
+            return Some(self.owed(false, first.due, why));
         }
         let discharged = action.due.is_discharged(&done) && self.is_decided();
         let due = if discharged { None } else { action.due.next(&self.moments(), self.pack.calendar(), &done) };
@@ -171,7 +198,7 @@ impl Case<'_> {
     }
 
     /// Whether every part of a condition holds.
-    fn holds(&self, when: &When) -> bool {
+    fn holds(&self, when: &When, released: Released) -> bool {
         let known = self.subject;
         let verdict =
             when.verdict.is_empty() || known.and_then(Known::verdict).is_some_and(|v| when.verdict.contains(&v));
@@ -180,7 +207,7 @@ impl Case<'_> {
         let version = when.version.is_empty() || when.version.contains(&status);
         let owner =
             when.owner.is_empty() || known.is_some_and(|known| when.owner.contains(&kind(&known.instance.owner)));
-        let release = when.release.is_none_or(|wanted| wanted == self.pack.product.fixing_release(self.now).is_some());
+        let release = when.release.is_none_or(|wanted| wanted == self.is_released(released == Released::ForAll));
         let mark = when.mark.iter().all(|(mark, value)| self.mark(mark).is_some_and(|stated| stated == value));
         verdict && ever && version && owner && release && mark
     }

@@ -1,15 +1,16 @@
 //! `update`: did the update really happen?
 
+mod watch;
+
 use std::path::PathBuf;
 
 use ::case::Case;
-use ::directive::pack::Pack;
-use ::directive::product::Told;
+use ::directive::product::{Current, Told};
 use ::directive::record::{Body, DutyCount, Record, Status};
 use ::directive::state::State;
 use ::directive::text::escape;
 use ::directive::verdict::Exit;
-use ::update::prove::{Claim, Judged, Outcome, Word, prove};
+use ::update::prove::{Claim, Judged, Outcome, Word};
 use clap::Subcommand;
 
 use crate::clock::{self, Clock};
@@ -35,6 +36,7 @@ enum What {
     ///
     /// Exits 0 if it is proved, 1 if it is refuted or something is wrong beside it, 3 if too few witnesses speak.
     Prove(ProveArgs),
+    Watch(watch::Args),
 }
 
 #[derive(clap::Args, Debug)]
@@ -61,7 +63,13 @@ struct ProveArgs {
 }
 
 pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
-    let What::Prove(args) = &args.what;
+    match &args.what {
+        What::Prove(args) => self::prove(ui, args),
+        What::Watch(args) => watch::run(ui, args),
+    }
+}
+
+fn prove(ui: &mut Ui, args: &ProveArgs) -> Result<Exit, CommandError> {
     let case = Case::open_read_only(&args.case)?;
     case.verify()?;
     let opening = open::opening(&case)?;
@@ -73,20 +81,22 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
     };
     let clock = opening.map_or_else(Clock::machine, |opening| Clock::with_offset(opening.clock_offset));
     let records = case.records()?;
-    let version = version(args, &pack, &clock)?;
+    let state = State::from_records(&records);
+    let product = state.current(&pack.product);
+    let version = version(args, &product, &clock)?;
     let told = Told { source: "claim".to_owned(), version: version.clone(), exact: true, ..Told::default() };
-    if pack.product.witness(&told).status == Status::Affected {
+    if product.witness(&told).status == Status::Affected {
         return Err(CommandError::new(format!("{} is affected itself", escape(&version)))
             .hint("an update to it closes nothing: name the version that does with --version"));
     }
     let claim = Claim { version: &version, since: clock::moment(&args.since)? };
-    let judged = prove(&pack, &records, &args.instance, claim)
-        .ok_or_else(|| unknown(&args.instance, &State::from_records(&records)))?;
+    let judged = ::update::prove::prove(&pack, &records, &args.instance, claim)
+        .ok_or_else(|| unknown(&args.instance, &state))?;
     Ok(show(ui, args, &version, &judged, clock.now()))
 }
 
-fn version(args: &ProveArgs, pack: &Pack, clock: &Clock) -> Result<String, CommandError> {
-    let release = || pack.product.fixing_release(clock.now()).map(|release| release.version.clone());
+fn version(args: &ProveArgs, product: &Current, clock: &Clock) -> Result<String, CommandError> {
+    let release = || product.fixing_release(clock.now()).map(|release| release.version.clone());
     args.version.clone().or_else(release).ok_or_else(|| {
         CommandError::new("the pack knows no release that is not affected").hint("say which version with --version")
     })
