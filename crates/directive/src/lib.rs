@@ -34,6 +34,7 @@ pub mod state;
 pub mod text;
 mod times;
 mod traces;
+pub mod updating;
 pub mod verdict;
 pub mod version;
 pub mod workaround;

@@ -23,6 +23,7 @@ use crate::probe::{self, Neighbours, Probes};
 use crate::problem::{Problem, Problems};
 use crate::product::Product;
 use crate::record::{PackRef, hex};
+use crate::updating::{self, Updating};
 use crate::workaround::{self, Workaround};
 use references::References;
 
@@ -46,6 +47,8 @@ pub struct Pack {
     pub hunting: Hunting,
     /// What shuts the hole until there is a patch, in the order of their files.
     pub workarounds: Vec<Workaround>,
+    /// Who signs updates, and what a person does to install one.
+    pub updating: Updating,
     /// What the authority wants to be told.
     pub form: Form,
     /// What it must say of versions, times and instances whose answer is known.
@@ -90,6 +93,7 @@ impl Pack {
         problems.extend(probe::check(&format!("{place}/{neighbours_file}"), of_neighbours));
         let counted = References { place, files, problems: &mut problems }.check(&directive, &form, &expected);
         let workarounds = workarounds(place, files, &directive, &product, &mut problems);
+        let updating = updating(place, files, &mut problems);
         match counted {
             Some((zone, holidays)) if problems.is_empty() => {
                 let (examples, digest) = (examples(files), digest(files));
@@ -101,6 +105,7 @@ impl Pack {
                     examples,
                     hunting,
                     workarounds,
+                    updating,
                     form,
                     expected,
                     zone,
@@ -281,6 +286,15 @@ fn hunting(place: &str, files: &Files, problems: &mut Vec<Problem>) -> Hunting {
         }
     }
     hunting
+}
+
+/// Who signs updates.
+fn updating(place: &str, files: &Files, problems: &mut Vec<Problem>) -> Updating {
+    let (name, file) = ("update.toml", format!("{place}/update.toml"));
+    let updating = optional::<Updating>(place, files, name, problems).unwrap_or_default();
+    let text = files.get(name).map(|bytes| String::from_utf8_lossy(bytes)).unwrap_or_default();
+    problems.extend(updating::check(&file, &text, &updating));
+    updating
 }
 
 /// The rules of `workaround/`, each with its own id.

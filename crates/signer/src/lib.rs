@@ -10,8 +10,11 @@
 mod key;
 pub mod minisign;
 pub mod openpgp;
+pub mod sigstore;
 
+use directive::record::hex;
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 
 pub use self::key::Fingerprint;
 
@@ -20,11 +23,17 @@ pub use self::key::Fingerprint;
 pub struct Signed {
     key: Fingerprint,
     made: Timestamp,
+    sha256: String,
 }
 
 impl Signed {
-    pub(crate) fn new(key: Fingerprint, made: Timestamp) -> Self {
-        Self { key, made }
+    pub(crate) fn new(key: Fingerprint, made: Timestamp, data: &[u8]) -> Self {
+        Self { key, made, sha256: hex(&Sha256::digest(data)) }
+    }
+
+    /// SHA-256 of the bytes that are signed, in hex: so that it cannot be held beside others.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
     }
 
     /// The pinned key that signed, or whose subkey did.

@@ -30,7 +30,7 @@ pub fn detached(key: &str, data: &[u8], signature: &str) -> Result<Signed, Refus
     let parsed = Signature::decode(signature).map_err(|err| unreadable("signature of minisign", &err))?;
     let name = Fingerprint::named(format!("minisign:{line}"));
     match read.verify(data, &parsed, true) {
-        Ok(()) => Ok(Signed::new(name, made(&parsed))),
+        Ok(()) => Ok(Signed::new(name, made(&parsed), data)),
         Err(Error::UnexpectedKeyId) => {
             Err(Refused::OtherKey { claimed: "another key of minisign".to_owned(), pinned: name.to_string() })
         }

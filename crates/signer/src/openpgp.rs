@@ -137,7 +137,7 @@ impl Keys {
         let mut nearest = None;
         for certificate in &self.certificates {
             match policy::judge(certificate, signature, data, now) {
-                Some(Ok(made)) => return Ok(Signed::new(of(certificate), made)),
+                Some(Ok(made)) => return Ok(Signed::new(of(certificate), made, data)),
                 Some(Err(why)) => nearest = Some(why),
                 None => {}
             }

@@ -6,5 +6,9 @@
 //! contradicts refutes. It judges records, so that every answer can be given again from the case.
 //! Source: ED 21-03 action 3; facts on faked upgrades (PHASEJAM, 2025) and on updates that were not read back.
 
+pub mod apt;
+pub mod dnf;
 pub mod prove;
+mod unpack;
+pub mod verify;
 mod witness;
