@@ -140,7 +140,10 @@ impl Index<'_> {
         let of = |name: &str| fields.get(name).map(|(value, _)| value.trim().to_owned()).unwrap_or_default();
         let size = subject.bytes.len().to_string();
         if of("size") != size {
-            return Err(NotVerified::Differs(format!("it has {size} bytes, and its entry says {}", escape(of("size")))));
+            return Err(NotVerified::Differs(format!(
+                "it has {size} bytes, and its entry says {}",
+                escape(of("size"))
+            )));
         }
         let package = Package { name: of("package"), version: of("version"), architecture: of("architecture") };
         let trust = Trust::Listed {

@@ -54,7 +54,11 @@ impl Repomd {
             }
             true
         })?;
-        if primary.is_empty() { Err(wrong("it names no index `primary` by SHA-256")) } else { Ok(Self { signed, primary }) }
+        if primary.is_empty() {
+            Err(wrong("it names no index `primary` by SHA-256"))
+        } else {
+            Ok(Self { signed, primary })
+        }
     }
 
     /// Verifies a package by its entry in the index `primary`, packed or not.
@@ -188,7 +192,8 @@ pub fn signed(keys: &Keys, subject: Subject<'_>, now: Timestamp) -> Result<Verif
     if !bytes.starts_with(&[0xed, 0xab, 0xee, 0xdb]) {
         return Err(wrong("it does not begin as one"));
     }
-    let outer = Header::read(bytes.get(LEAD..).unwrap_or_default()).ok_or_else(|| wrong("its first header is broken"))?;
+    let outer =
+        Header::read(bytes.get(LEAD..).unwrap_or_default()).ok_or_else(|| wrong("its first header is broken"))?;
     // The first header is filled up to eight bytes.
     let begin = LEAD + outer.raw.len().next_multiple_of(8);
     let rest = bytes.get(begin..).unwrap_or_default();

@@ -18,6 +18,7 @@ mod pages;
 mod resume;
 mod submission;
 mod update;
+mod watch;
 mod workbook;
 
 use std::path::{Path, PathBuf};

@@ -38,7 +38,10 @@ impl Repository {
     fn index(&self, more: &str) {
         let dir = self.dir.path();
         fs::write(dir.join("Packages"), run(dir, &["apt-ftparchive", "packages", "."])).unwrap();
-        run(dir, &["sh", "-c", "rm -f Packages.* Release InRelease; xz -k Packages; gzip -k Packages; zstd -q -k Packages"]);
+        run(
+            dir,
+            &["sh", "-c", "rm -f Packages.* Release InRelease; xz -k Packages; gzip -k Packages; zstd -q -k Packages"],
+        );
         let options = ["Origin=Example", "Codename=stable"].map(|one| format!("APT::FTPArchive::Release::{one}"));
         let release = run(dir, &["apt-ftparchive", "-o", &options[0], "-o", &options[1], "release", "."]);
         fs::write(dir.join("Release"), [more.as_bytes(), &release].concat()).unwrap();

@@ -109,19 +109,17 @@ impl Gathered {
 
 /// A version that was signed once stays signed: whoever puts an old one back would take away what a newer one says.
 fn not_older(notice: &Notice, known: &Notice) -> Result<(), Gap> {
-    let other = |code: &str, why: String| Err(gap(code, notice.url.clone(), why, true));
+    let at = notice.url.clone();
     match notice.age(known) {
-        Ordering::Less => other(
-            "advisory-rolled-back",
-            format!("version {} is handed out, and version {} is known", notice.version, known.version),
-        ),
-        Ordering::Equal if notice.sha256 != known.sha256 => other(
-            "advisory-changed",
-            format!(
-                "version {} is known with other bytes: both are signed, and nobody can say which counts",
-                known.version
-            ),
-        ),
+        Ordering::Less => {
+            let why = format!("version {} is handed out, and version {} is known", notice.version, known.version);
+            Err(gap("advisory-rolled-back", at, why, true))
+        }
+        Ordering::Equal if notice.sha256 != known.sha256 => {
+            let both = "both are signed, and nobody can say which counts";
+            let why = format!("version {} is known with other bytes: {both}", known.version);
+            Err(gap("advisory-changed", at, why, true))
+        }
         _ => Ok(()),
     }
 }
