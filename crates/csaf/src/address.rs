@@ -1,7 +1,7 @@
 //! Address: what may be asked, and what may not?
 //!
-//! Metadata and feeds name addresses, and whoever changes them would like us to ask other hosts, our own among them. Only
-//! the origin of the metadata and those that the operator names are asked; without TLS only this host itself.
+//! Metadata and feeds name addresses, and whoever changes them would like us to ask other hosts, our own among them.
+//! Only the origin of the metadata and those that the operator names are asked; without TLS only this host itself.
 //! Source: CSAF 2.0, sections 7.1.2 (filename), 7.1.3 (TLS).
 
 use std::fmt;
@@ -44,10 +44,10 @@ impl Address {
             return no("it carries a login");
         }
         let host = authority.host().to_ascii_lowercase();
-        let port = match (scheme, authority.port_u16()) {
-            ("https", port) => port.unwrap_or(443),
-            ("http", port) if is_this_host(&host) => port.unwrap_or(80),
-            ("http", _) => return no("without TLS anybody on the way can change what comes"),
+        let port = match (authority.port_u16(), scheme) {
+            (port, "https") => port.unwrap_or(443),
+            (port, "http") if is_this_host(&host) => port.unwrap_or(80),
+            (_, "http") => return no("without TLS anybody on the way can change what comes"),
             _ => return no("it is neither https nor http"),
         };
         if uri.query().is_some() {

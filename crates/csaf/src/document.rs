@@ -1,7 +1,7 @@
 //! Document: is this document the one that the provider signed?
 //!
-//! Digest first, signature second, and only then is anything read of it: what comes is hostile until a pinned key vouches
-//! for it. Its name must follow from its own id, so that no document is handed out under another's name.
+//! Digest first, signature second, and only then is anything read of it: what comes is hostile until a pinned key
+//! vouches for it. Its name must follow from its own id, so that no document is handed out under another's name.
 //! Source: CSAF 2.0, sections 5.1 (filename), 7.1.18 (integrity), 7.1.19 (signatures).
 
 use directive::advisory::{self, Advisory};

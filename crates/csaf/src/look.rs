@@ -1,9 +1,9 @@
 //! Look: what does a provider list now, which of it is new, and what of that counts?
 //!
-//! Lists are not signed: they say what to ask for, and what was known before is held against them. A list that goes back,
-//! leaves out what it named, leads elsewhere or never ends is told. A look ends with the time up to which everything was
-//! looked at; what could not be taken is asked for again by the next one. Nothing in a list can move that time into the
-//! future, where it would hide what comes.
+//! Lists are not signed: they say what to ask for, and what was known before is held against them. A list that goes
+//! back, leaves out what it named, leads elsewhere or never ends is told. A look ends with the time up to which
+//! everything was looked at; what could not be taken is asked for again by the next one. Nothing in a list can move
+//! that time into the future, where it would hide what comes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,7 +80,8 @@ pub struct Seen {
     pub gaps: Vec<Gap>,
 }
 
-/// Looks at what a provider lists, and hands on each document that is new and verified. What `each` refuses becomes a gap.
+/// Looks at what a provider lists, and hands on each document that is new and verified. What `each` refuses becomes a
+/// gap.
 ///
 /// # Errors
 ///

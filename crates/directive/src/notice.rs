@@ -2,7 +2,8 @@
 //!
 //! An advisory is kept as what it means for one product of a pack, with the digest of the document, which is in the
 //! case's evidence, and the key that signed it. Who may replace it: a newer version of the same document, of the same
-//! publisher at the same provider. Source: CSAF 2.0, sections 3.1.11 (versions), 3.2.1.12 (tracking); ED 21-03 action 3.
+//! publisher at the same provider. Source: CSAF 2.0, sections 3.1.11 (versions), 3.2.1.12 (tracking); ED 21-03 action
+//! 3.
 
 mod read;
 

@@ -153,7 +153,7 @@ impl Case<'_> {
         }
         // What was done or decided before an advisory called the version affected was no answer to it.
         let reopened = self.reopened();
-        let counts = |at: Timestamp| reopened.is_none_or(|since| at >= since);
+        let counts = |at: Timestamp| reopened.is_none_or(|since| at > since);
         let instead = action.instead.iter().filter_map(|id| self.pack.action(id.get_ref()));
         let answers = |other: &&Action| match other.does {
             // A workaround shuts the holes that it was written for.

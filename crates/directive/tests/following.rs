@@ -115,7 +115,8 @@ fn notice(text: &str) -> Notice {
     }
 }
 
-/// Records in short form, one a line after their time: `version 9.1R11.4`, `done 3`, `advisory SA1/1 <9.1R12`, `kev DAY`.
+/// Records in short form, one a line after their time: `version 9.1R11.4`, `done 3`, `advisory SA1/1 <9.1R12`, `kev
+/// DAY`.
 fn records(pack: &Pack, text: &str) -> Vec<Record> {
     let mut records = Vec::new();
     for (n, line) in text.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
@@ -134,7 +135,7 @@ fn records(pack: &Pack, text: &str) -> Vec<Record> {
                     name: "vpn1".into(),
                     product: Some(pack.product.name.clone()),
                     version: Version::from_witnesses(vec![pack.product.witness(&told)]),
-                    state: InstanceState::Recognised,
+                    state: InstanceState::Identified,
                     ..Instance::default()
                 })
             }
@@ -293,7 +294,8 @@ fn whoever_reads_a_version_reads_it_as_advisories_have_it() {
 fn read(tree: &str, status: &str, remedies: &str, expected: &str) {
     let text = format!(
         r#"{{"document": {{"title": "t", "publisher": {{"name": "PSIRT"}}, "tracking": {{"id": "SA1", "version": "1",
-        "status": "final", "initial_release_date": "2021-08-02T16:00:00Z", "current_release_date": "2021-08-02T16:00:00Z"}}}},
+        "status": "final", "initial_release_date": "2021-08-02T16:00:00Z",
+        "current_release_date": "2021-08-02T16:00:00Z"}}}},
         "product_tree": {tree}, "vulnerabilities": [{{"cve": "CVE-2021-22937", "product_status": {status},
         "remediations": [{remedies}]}}]}}"#
     );

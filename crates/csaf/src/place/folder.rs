@@ -1,7 +1,7 @@
 //! Folder: how is a copy of a provider on a stick or a share asked?
 //!
-//! The metadata says where it was published; what lay beside and below it there lies beside and below it here. No link is
-//! followed, since whoever sends the stick made the folder.
+//! The metadata says where it was published; what lay beside and below it there lies beside and below it here. No link
+//! is followed, since whoever sends the stick made the folder.
 
 use std::fs::File;
 use std::io;

@@ -1,7 +1,7 @@
 //! Provider: does a look take what a provider signed, and nothing else?
 //!
-//! Keys and signatures are made by a real `gpg`; the files lie in a folder, or a real nginx serves them. Each attack is a
-//! test under its name, and each ends with a gap that names the document.
+//! Keys and signatures are made by a real `gpg`; the files lie in a folder, or a real nginx serves them. Each attack is
+//! a test under its name, and each ends with a gap that names the document.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "integration tests that run gpg and nginx")]
 
 mod attacks;

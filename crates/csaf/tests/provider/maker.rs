@@ -1,7 +1,7 @@
 //! Maker: a provider of advisories as a vendor would be one, with a key of a real `gpg`.
 //!
-//! Documents, digests, signatures, a feed and a folder lie in one folder, which is a stick as it is, and a server's once
-//! nginx serves it.
+//! Documents, digests, signatures, a feed and a folder lie in one folder, which is a stick as it is, and a server's
+//! once nginx serves it.
 
 use std::fs;
 use std::io::Write as _;
@@ -15,6 +15,8 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 /// Where the provider says that he is, unless a server of the test is named.
 pub(crate) const HOME: &str = "https://psirt.example/csaf";
+
+const SCHEMA: &str = "https://docs.oasis-open.org/csaf/csaf/v2.0/csaf_json_schema.json";
 
 /// A home of gpg with one key, made in 2020.
 pub(crate) struct Signer {
@@ -124,7 +126,7 @@ impl Said<'_> {
         if let Some(fixed) = self.fixed {
             below.push(json!({"category": "product_version", "name": fixed, "product":
                 helper(json!({"name": name(fixed), "product_id": "fixed"}))}));
-            status["fixed"] = json!(["fixed"]);
+            status = json!({"fixed": ["fixed"], "known_affected": ["affected"]});
             remedy = json!({"category": "vendor_fix", "date": self.released, "details": format!("Update to {fixed}."),
                 "product_ids": ["affected"]});
         }
@@ -151,8 +153,9 @@ impl Said<'_> {
                     "version": self.version.to_string(),
                 },
             },
-            "product_tree": {"branches": [{"category": "vendor", "name": self.vendor, "branches": [
-                {"category": "product_name", "name": self.product, "branches": below}]}]},
+            "product_tree": {"branches": [{"branches": [
+                {"branches": below, "category": "product_name", "name": self.product}],
+                "category": "vendor", "name": self.vendor}]},
             "vulnerabilities": [{
                 "cve": self.cve,
                 "notes": [{"category": "description", "text": "It is open.", "title": "Description"}],
@@ -253,7 +256,7 @@ impl Provider {
         let entry = |(file, updated): &(String, String)| {
             json!({"id": file, "title": file, "published": updated, "updated": updated,
                 "content": {"type": "application/json", "src": at(file)},
-                "format": {"schema": "https://docs.oasis-open.org/csaf/csaf/v2.0/csaf_json_schema.json", "version": "2.0"},
+                "format": {"schema": SCHEMA, "version": "2.0"},
                 "link": [link("self", file, ""), link("hash", file, ".sha256"), link("hash", file, ".sha512"),
                     link("signature", file, ".asc")]})
         };
@@ -287,9 +290,9 @@ impl Server {
             .map(|kind| format!("    {kind}_temp_path {at}/{kind};\n"))
             .concat();
         let text = format!(
-            "worker_processes 1;\npid {at}/nginx.pid;\nerror_log {at}/error.log;\nevents {{ worker_connections 256; }}\n\
-             http {{\n    access_log off;\n{temporary}    server {{\n        listen 127.0.0.1:{port};\n        {more}\n        \
-             location / {{ root {}; }}\n    }}\n}}\n",
+            "worker_processes 1;\npid {at}/nginx.pid;\nerror_log {at}/error.log;\n\
+             events {{ worker_connections 256; }}\nhttp {{\n    access_log off;\n{temporary}    server {{\n        \
+             listen 127.0.0.1:{port};\n        {more}\n        location / {{ root {}; }}\n    }}\n}}\n",
             folder.display()
         );
         fs::write(dir.path().join("nginx.conf"), text).unwrap();

@@ -1,7 +1,7 @@
 //! Span: which versions does a product of an advisory stand for, as intervals that can be computed with?
 //!
-//! Single versions, `<`, `<=`, `>=` and several intervals behind each other, as `vers` writes them. What excludes its own
-//! beginning, or a version in the middle, has no such form: whoever needs it is told, and nothing is guessed.
+//! Single versions, `<`, `<=`, `>=` and several intervals behind each other, as `vers` writes them. What excludes its
+//! own beginning, or a version in the middle, has no such form: whoever needs it is told, and nothing is guessed.
 //! Source: CSAF 2.0, section 3.1.2.3.2 (`vls`, `vers`).
 
 use super::Versions;

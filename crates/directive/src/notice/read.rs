@@ -1,8 +1,8 @@
 //! Read: what does an advisory say of the product of a pack?
 //!
-//! The product is known by its CPE, or by its vendor and name as the pack has them. What may be it, and what is said of it
-//! in words only, is told as undecided and never taken for "not affected". Source: CSAF 2.0, sections 3.1.2 (branches),
-//! 3.2.2.4 (relationships), 3.2.3.9 (status), 3.2.3.12 (remediations).
+//! The product is known by its CPE, or by its vendor and name as the pack has them. What may be it, and what is said of
+//! it in words only, is told as undecided and never taken for "not affected". Source: CSAF 2.0, sections 3.1.2
+//! (branches), 3.2.2.4 (relationships), 3.2.3.9 (status), 3.2.3.12 (remediations).
 
 use std::collections::BTreeMap;
 
@@ -37,8 +37,8 @@ const AFFECTED: [&str; 3] = ["known_affected", "first_affected", "last_affected"
 const FIXED: [&str; 3] = ["fixed", "first_fixed", "recommended"];
 const OPEN: [&str; 1] = ["under_investigation"];
 
-/// What an advisory says of a product; `None` if it is about others. `known` are the notices that the case holds: one of an
-/// older version of this document is replaced even if the product is in it no more.
+/// What an advisory says of a product; `None` if it is about others. `known` are the notices that the case holds: one
+/// of an older version of this document is replaced even if the product is in it no more.
 pub fn read(advisory: &Advisory, product: &Product, origin: Origin, known: &[&Notice]) -> Option<Notice> {
     let (document, tracking) = (&advisory.document, &advisory.document.tracking);
     let mut notice = Notice {

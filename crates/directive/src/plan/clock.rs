@@ -1,9 +1,9 @@
 //! Clock: by which advisories is an instance affected, and when does each want it closed?
 //!
 //! The pack is one source of the duty to update, each advisory of the case another, with a clock of its own: what was
-//! done for an older one does not do for a newer one, and a newer one does not stop the clock of an older. The catalogue
-//! of exploited vulnerabilities sets a day beside them. The earliest counts.
-//! Source: ED 21-03 action 3, "every subsequent update and security advisory"; BOD 22-01, required action 2.
+//! done for an older one does not do for a newer one, and a newer one does not stop the clock of an older. The
+//! catalogue of exploited vulnerabilities sets a day beside them. The earliest counts. Source: ED 21-03 action 3,
+//! "every subsequent update and security advisory"; BOD 22-01, required action 2.
 
 use jiff::Timestamp;
 
@@ -19,7 +19,7 @@ use super::Case;
 pub(super) struct Source<'a> {
     /// The advisory; absent: the pack.
     followed: Option<&'a Followed>,
-    /// What was done before this is no answer to it.
+    /// What was done until then is no answer to it. Within one second nobody learns of it and does it.
     since: Timestamp,
     /// When the first version was released that this source does not call affected.
     release: Option<(String, Timestamp)>,
@@ -102,8 +102,8 @@ impl<'a> Case<'a> {
         self.action.when.version.contains(&Status::Affected) && self.action.does != Does::Mitigate
     }
 
-    /// What is owed of each source, the most urgent first; nothing, if the action is not about affected versions, or all
-    /// of them are done.
+    /// What is owed of each source, the most urgent first; nothing, if the action is not about affected versions, or
+    /// all of them are done.
     pub(super) fn open(&self, done: &[Timestamp]) -> Vec<Open> {
         if !self.is_about_affected() {
             return Vec::new();
@@ -115,7 +115,7 @@ impl<'a> Case<'a> {
 
     fn owed_of(&self, source: &Source<'_>, done: &[Timestamp]) -> Option<Open> {
         let due = &self.action.due;
-        let done: Vec<Timestamp> = done.iter().copied().filter(|at| *at >= source.since).collect();
+        let done: Vec<Timestamp> = done.iter().copied().filter(|at| *at > source.since).collect();
         let wants_release = self.action.when.release == Some(true);
         if due.is_discharged(&done) || (wants_release && source.release.is_none()) {
             return None;

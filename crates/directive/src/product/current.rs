@@ -1,8 +1,8 @@
 //! Current: what is known of a product today, by its pack and by the advisories of a case together?
 //!
-//! Whoever judges versions of a case judges by this: a release that the pack calls fixed may have become affected since.
-//! So only [`State::current`](crate::state::State::current) and [`Current::of`] give what judges, and a pack's product by
-//! itself tells other crates no releases and no exposure.
+//! Whoever judges versions of a case judges by this: a release that the pack calls fixed may have become affected
+//! since. So only [`State::current`](crate::state::State::current) and [`Current::of`] give what judges, and a pack's
+//! product by itself tells other crates no releases and no exposure.
 
 use jiff::Timestamp;
 
@@ -64,8 +64,8 @@ impl Current {
 
 /// What a witness that was recorded means, now that advisories say more of its version.
 ///
-/// What was affected stays so. Where distributions fix a product under an unchanged number, a number in a range leaves the
-/// question open: the package decides, and advisories of the product do not speak of packages.
+/// What was affected stays so. Where distributions fix a product under an unchanged number, a number in a range leaves
+/// the question open: the package decides, and advisories of the product do not speak of packages.
 pub(crate) fn again<'n>(witness: &Witness, notices: impl IntoIterator<Item = &'n Notice>) -> Witness {
     let mut now = witness.clone();
     for notice in notices {

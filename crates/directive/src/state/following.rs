@@ -1,8 +1,8 @@
 //! Following: what do advisories and the catalogue add to what a case knows?
 //!
-//! Each advisory counts as its newest version has it, so that one that is withdrawn or corrected takes back what it said.
-//! Witnesses are kept as they were recorded and are judged anew with each advisory: whatever reads a version of the state
-//! reads it as the advisories of the case have it.
+//! Each advisory counts as its newest version has it, so that one that is withdrawn or corrected takes back what it
+//! said. Witnesses are kept as they were recorded and are judged anew with each advisory: whatever reads a version of
+//! the state reads it as the advisories of the case have it.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! `update watch`: which advisories are new, what do they make of our instances, and by when?
 //!
-//! What is verified goes into the case, with the document; what is not is told and starts no clock. Which duties are new is
-//! the difference of two plans, before and after, so that nothing here knows what a directive orders.
+//! What is verified goes into the case, with the document; what is not is told and starts no clock. Which duties are
+//! new is the difference of two plans, before and after, so that nothing here knows what a directive orders.
 
 mod gather;
 mod kev;
@@ -31,10 +31,10 @@ use crate::ui::Ui;
 
 /// Watch what vendors publish, and say what becomes owed by it
 ///
-/// Reads advisories as CSAF documents from a provider: a server, or a copy of its files on a stick. A document counts if its
-/// digest is right and a key that you pin signed it; every other is told by name, and starts no clock. Each advisory that
-/// makes an instance affected starts a clock of its own, also where an update was done before. The catalogue of exploited
-/// vulnerabilities adds its days.
+/// Reads advisories as CSAF documents from a provider: a server, or a copy of its files on a stick. A document counts
+/// if its digest is right and a key that you pin signed it; every other is told by name, and starts no clock. Each
+/// advisory that makes an instance affected starts a clock of its own, also where an update was done before. The
+/// catalogue of exploited vulnerabilities adds its days.
 ///
 /// Runs until it is stopped, or once with --once, for a timer. Exits 0 if nothing new is owed, 1 if something is, 3 if
 /// something could not be verified or read.
@@ -60,7 +60,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL|FILE")]
     kev: Option<String>,
 
-    /// Ask for documents that changed since then. Default: since the last look; at first, since the directive was issued
+    /// Ask for documents that changed since then. Default: since the last look; at first, since the directive was
+    /// issued
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
 

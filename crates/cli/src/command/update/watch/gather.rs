@@ -13,7 +13,8 @@ use jiff::Timestamp;
 use super::{Provider, gap};
 use crate::error::CommandError;
 
-/// Bytes of documents that are held until the case takes them. A vendor's advisories on one product have some megabytes.
+/// Bytes of documents that are held until the case takes them. A vendor's advisories on one product have some
+/// megabytes.
 const HELD: usize = 512 << 20;
 
 /// What a look brings.

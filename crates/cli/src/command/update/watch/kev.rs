@@ -1,7 +1,7 @@
 //! Kev: what does the catalogue of exploited vulnerabilities say of those that concern the case?
 //!
-//! The catalogue is not signed: it comes by TLS from its publisher, or as a file that the operator took. So it can only set a
-//! day for what an advisory or the pack calls affected, and never says itself that something is.
+//! The catalogue is not signed: it comes by TLS from its publisher, or as a file that the operator took. So it can only
+//! set a day for what an advisory or the pack calls affected, and never says itself that something is.
 
 use std::collections::BTreeSet;
 use std::path::Path;
