@@ -94,7 +94,7 @@ impl Address {
     }
 
     /// The path from the folder of another file; `None` if it is not below it.
-    pub(crate) fn from_folder_of(&self, other: &Self) -> Option<&str> {
+    pub(crate) fn below_folder_of(&self, other: &Self) -> Option<&str> {
         let folder = other.path.strip_suffix(other.name())?;
         self.path.strip_prefix(folder).filter(|_| self.origin == other.origin)
     }

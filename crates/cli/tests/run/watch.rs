@@ -5,8 +5,9 @@
 mod maker;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use directive::record::{Body, Record};
 
@@ -45,10 +46,15 @@ impl Place {
     }
 
     fn watch_at(&self, provider: &str, more: &[&str]) -> Output {
+        self.watching(provider).arg("--once").args(more).output().unwrap()
+    }
+
+    fn watching(&self, provider: &str) -> Command {
         let (case, keys) = (self.path("case"), self.provider.path("keys.asc"));
         let mut watch = portcullis();
-        watch.args(["update", "watch", "--once", "--case", arg(&case), "--key", arg(&keys)]);
-        watch.args(["--fingerprint", &self.provider.signer.print, "--provider", provider]).args(more).output().unwrap()
+        watch.args(["update", "watch", "--case", arg(&case), "--key", arg(&keys)]);
+        watch.args(["--fingerprint", &self.provider.signer.print, "--provider", provider]);
+        watch
     }
 
     /// Looks at the provider's folder.
@@ -219,6 +225,57 @@ fn a_server_is_watched_and_every_line_is_a_record() {
     assert_eq!(is(|body| matches!(body, Body::Advisory(_))), 1);
     assert_eq!(is(|body| matches!(body, Body::Look(_))), 1);
     assert_eq!(is(|body| matches!(body, Body::Duty(_))), 1);
+}
+
+#[test]
+fn a_server_whose_certificate_nobody_vouches_for_is_not_believed() {
+    let (plain, secure) = (free(), free());
+    let mut place = Place::new(&format!("https://localhost:{secure}"), "R11.4");
+    place.provider.publish(&FIRST);
+    let (key, certificate) = (place.path("key.pem"), place.path("certificate.pem"));
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=localhost"]);
+    openssl.args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"]);
+    let made = openssl.args(["-keyout", arg(&key), "-out", arg(&certificate)]).output().unwrap();
+    assert!(made.status.success(), "{}", stderr(&made));
+    let site = format!(
+        "listen 127.0.0.1:{secure} ssl; ssl_certificate {}; ssl_certificate_key {};",
+        certificate.display(),
+        key.display()
+    );
+    let _server = Server::start(place.provider.dir.path(), plain, &site);
+    let metadata = format!("https://localhost:{secure}/provider-metadata.json");
+    let output = place.watch_at(&metadata, &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+    assert!(stderr(&output).contains("the provider could not be looked at"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("certificate"), "{}", stderr(&output));
+    let mut trusting = place.watching(&metadata);
+    let output = trusting.arg("--once").env("SSL_CERT_FILE", &certificate).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}{}", stdout(&output), stderr(&output));
+}
+
+#[test]
+fn whoever_watches_on_is_told_news_and_nothing_twice() {
+    let mut place = Place::new(HOME, "R11.4");
+    place.provider.publish(&Said { id: "SA2", vendor: "Somebody", cpe: None, ..FIRST });
+    fs::remove_file(place.provider.path("white/2021/sa2.json.asc")).unwrap();
+    let mut watch = place.watching(arg(place.provider.dir.path()));
+    let mut watch = watch.args(["--every", "1"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let first = lines.next().unwrap();
+    assert!(first.contains("advisory-unsigned"), "{first}");
+    // It looks while the provider's files change: one that is half there is told, and taken when it is whole.
+    place.provider.publish(&FIRST);
+    let told: Vec<String> = lines.by_ref().take_while(|line| !line.starts_with("owed by")).collect();
+    assert!(told.iter().any(|line| line.starts_with("advisory SA44858")), "{told:?}");
+    assert!(!told.iter().any(|line| line.contains("advisory-unsigned") && line.contains("sa2.json")), "{told:?}");
+    place.provider.publish(&second());
+    let told: Vec<String> = lines.by_ref().take_while(|line| !line.starts_with("owed by")).collect();
+    assert!(!told.iter().any(|line| line.starts_with("advisory SA44858")), "{told:?}");
+    assert!(told.iter().any(|line| line.starts_with("advisory SA44960")), "{told:?}");
+    assert!(Command::new("kill").args(["-INT", &watch.id().to_string()]).status().unwrap().success());
+    assert!(matches!(watch.wait().unwrap().code(), Some(0 | 1 | 3)));
+    assert!(place.command(&["case", "verify"]).status.success());
 }
 
 #[test]

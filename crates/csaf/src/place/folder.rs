@@ -48,7 +48,7 @@ impl Place for Folder {
         if *at == self.metadata {
             return open(&self.root, METADATA, limit);
         }
-        let path = at.from_folder_of(&self.metadata).ok_or_else(|| Error::Elsewhere { what: at.to_string() })?;
+        let path = at.below_folder_of(&self.metadata).ok_or_else(|| Error::Elsewhere { what: at.to_string() })?;
         open(&self.root, path, limit)
     }
 }

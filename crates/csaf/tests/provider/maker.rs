@@ -5,10 +5,9 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256, Sha512};
@@ -282,7 +281,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// `more` is put into its site: redirections, for example. `certificate` makes it speak TLS.
+    /// `more` is put into its site: redirections, or a second port with TLS.
     pub(crate) fn start(folder: &Path, port: u16, more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().display();
@@ -299,12 +298,8 @@ impl Server {
         let server = Self { dir, port };
         // Workers of nginx run as somebody else, who has to reach the files.
         Command::new("chmod").args(["-R", "a+rX"]).arg(folder).status().unwrap();
+        // It listens before it goes to the background.
         server.nginx(&[]);
-        let until = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < until, "nginx does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
         server
     }
 
