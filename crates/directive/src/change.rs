@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::problem::{Problem, Problems};
 use crate::record::{PackRef, hex};
+use crate::updating::Step;
 use crate::workaround::{Blocked, Required};
 
 /// The version of the form of a change.
@@ -44,6 +45,9 @@ pub struct Change {
     pub from: Origin,
     /// What is changed.
     pub target: Target,
+    /// What is copied into the case before anything is changed.
+    #[serde(default, rename = "keep", skip_serializing_if = "Vec::is_empty")]
+    pub keeps: Vec<Keep>,
     /// Files that are written, whole.
     #[serde(default, rename = "file", skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileChange>,
@@ -56,6 +60,9 @@ pub struct Change {
     /// What undoes the commands, after the files are as they were. Empty: the same commands again.
     #[serde(default, rename = "undo", skip_serializing_if = "Vec::is_empty")]
     pub undo: Vec<Command>,
+    /// What a person does, in this order, where no program does it; it is done before the change is applied.
+    #[serde(default, rename = "hand", skip_serializing_if = "Vec::is_empty")]
+    pub hands: Vec<Step>,
     /// Processes that must end, because they still work by the old files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<Drain>,
@@ -107,6 +114,8 @@ pub enum Kind {
     VendorFile,
     /// Programs: an installation, for example.
     Command,
+    /// Nothing by a program: a person does the steps, and answers for them.
+    ByHand,
 }
 
 impl Kind {
@@ -118,6 +127,7 @@ impl Kind {
             Self::Nftables => "nftables",
             Self::VendorFile => "vendor-file",
             Self::Command => "command",
+            Self::ByHand => "by-hand",
         }
     }
 }
@@ -141,6 +151,9 @@ pub struct FileChange {
     /// `evidence/`, put there by whoever planned the change. With neither, the file is removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_sha256: Option<String>,
+    /// Whether the commands that undo need it: then it is put back after them, and otherwise before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undo_needs: bool,
 }
 
 impl FileChange {
@@ -149,6 +162,16 @@ impl FileChange {
         let written = self.content.as_ref().map(|content| hex(&Sha256::digest(content)));
         written.or_else(|| self.content_sha256.clone())
     }
+}
+
+/// What is copied into the case before anything is changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Keep {
+    /// What it is, in a few words.
+    pub what: String,
+    /// The program that writes it, and its arguments. It only reads.
+    pub command: Vec<String>,
 }
 
 /// A program that is run on the target, without a shell.

@@ -113,6 +113,8 @@ pub enum Body {
     Change(ChangeStep),
     /// What requests from outside met.
     Proof(Proof),
+    /// Whether a package is the one that its publisher made.
+    Package(Package),
     /// An officer answers for a report.
     Attestation(Attestation),
     /// A report was handed over.
@@ -143,6 +145,27 @@ pub struct Opening {
     pub clock_offset: i64,
     /// The program and version that opened the case.
     pub tool: String,
+}
+
+/// A package that may be installed, and whether its publisher made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Package {
+    /// The name of its file.
+    pub file: String,
+    /// SHA-256 of its bytes, in hex.
+    pub sha256: String,
+    /// Its size, in bytes.
+    pub bytes: u64,
+    /// Whether it is believed.
+    pub verified: bool,
+    /// By what, or why not.
+    pub why: String,
+    /// What it calls itself, where that is signed too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its whole version, where that is signed too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// A pack, exactly.

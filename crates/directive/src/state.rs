@@ -252,7 +252,7 @@ impl State {
                 | Body::Merge(_),
                 None,
             ) => {}
-            (Body::Duty(_) | Body::Summary(_), _) => {}
+            (Body::Duty(_) | Body::Summary(_) | Body::Package(_), _) => {}
         }
     }
 

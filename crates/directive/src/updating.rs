@@ -4,7 +4,7 @@
 //! anybody can make a key for, is refused. `update verify` holds packages against it, `update install` shows its steps.
 //! Source: docs/packs.md, "update.toml".
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use crate::problem::Problem;
@@ -64,13 +64,13 @@ pub struct Digest {
 }
 
 /// A step that a person does.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Step {
     /// What to do.
     pub text: String,
     /// How he sees that it is done; never what the instance shows of itself alone.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub seen: String,
 }
 

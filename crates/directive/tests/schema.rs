@@ -46,6 +46,7 @@ fn records() -> Vec<Record> {
         ),
         (Some("vpn1"), Body::Change(change())),
         (Some("vpn1"), Body::Proof(proof())),
+        (None, Body::Package(package())),
         (None, Body::Attestation(attestation())),
         (None, Body::Submission(submission())),
         (None, Body::Receipt(receipt())),
@@ -321,6 +322,18 @@ fn submission() -> Submission {
         report_sha256: "55".repeat(32),
         way: SubmissionWay::Server,
         to: "https://reports.authority.example".into(),
+    }
+}
+
+fn package() -> Package {
+    Package {
+        file: "openssh-server_9.2p1-2+deb12u3_amd64.deb".into(),
+        sha256: "44".repeat(32),
+        bytes: 456_000,
+        verified: true,
+        why: "signed".into(),
+        name: Some("openssh-server".into()),
+        version: Some("1:9.2p1-2+deb12u3".into()),
     }
 }
 

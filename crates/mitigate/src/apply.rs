@@ -194,6 +194,8 @@ impl Worker<'_> {
         held: Option<Held<'_>>,
     ) -> Result<Proof, Error> {
         let change = steps.change;
+        self.keep(steps)?;
+        self.by_hand(steps)?;
         for ((file, before), after) in change.files.iter().zip(before).zip(after) {
             let kept = match before {
                 Some(bytes) => Some(self.journal.keep(bytes).map_err(Error::Journal)?),
@@ -225,6 +227,14 @@ impl Worker<'_> {
             let first = proof.leaks.first().or(proof.lost.first()).cloned().unwrap_or_default();
             let (leaks, lost) = (proof.asked - proof.refused, proof.lost.len());
             return Err(Error::NotProved(format!("{leaks} requests got through, {lost} functions are lost; {first}")));
+        }
+        if prover.is_none() {
+            self.record(steps.step(
+                Stage::Applied,
+                "apply",
+                "all steps ended well, and nothing is proved by it".into(),
+            ))?;
+            return Ok(proof);
         }
         self.record(steps.step(Stage::Applied, "apply", "all steps ended well and the proof holds".into()))?;
         self.journal.proof(proof.clone()).map_err(Error::Journal)?;
@@ -276,13 +286,10 @@ impl Worker<'_> {
         is_begun: bool,
     ) -> Result<(), Error> {
         let change = steps.change;
-        if change.target.kind == Kind::VendorFile {
+        if matches!(change.target.kind, Kind::VendorFile | Kind::ByHand) {
             return Ok(());
         }
-        for (file, before) in files.iter().zip(before).rev() {
-            let _ = self.record(steps.step(Stage::Begins, &format!("put back {}", file.path), "undo".into()));
-            self.put(&file.path, before.as_deref())?;
-        }
+        self.put_files_back(steps, files.iter().zip(before).rev().filter(|(file, _)| !file.undo_needs))?;
         if is_begun {
             let old = self.children(change.drain.as_ref())?;
             if change.undo.is_empty() {
@@ -296,7 +303,43 @@ impl Worker<'_> {
             }
             self.drain(steps, change.drain.as_ref(), &old)?;
         }
+        self.put_files_back(steps, files.iter().zip(before).rev().filter(|(file, _)| file.undo_needs))?;
         self.record(steps.step(Stage::Undone, "undo", "every file is byte for byte what it was".into()))
+    }
+
+    fn put_files_back<'f>(
+        &mut self,
+        steps: &Steps<'_>,
+        files: impl Iterator<Item = (&'f FileChange, &'f Content)>,
+    ) -> Result<(), Error> {
+        for (file, before) in files {
+            let _ = self.record(steps.step(Stage::Begins, &format!("put back {}", file.path), "undo".into()));
+            self.put(&file.path, before.as_deref())?;
+        }
+        Ok(())
+    }
+
+    /// Copies into the case what is about to be replaced.
+    fn keep(&mut self, steps: &Steps<'_>) -> Result<(), Error> {
+        for keep in &steps.change.keeps {
+            let words: Vec<&str> = keep.command.iter().map(String::as_str).collect();
+            let what = format!("copy {}", escape(&keep.what));
+            self.record(steps.step(Stage::Begins, &what, "evidence comes first".into()))?;
+            let bytes = self.hands.must(&words)?;
+            let why = format!("{} bytes are in the case", bytes.len());
+            let kept = Some(self.journal.keep(&bytes).map_err(Error::Journal)?);
+            self.record(ChangeStep { kept, ..steps.step(Stage::Ended, &what, why) })?;
+        }
+        Ok(())
+    }
+
+    /// Records what a person says that he did. Nobody saw it: only a proof counts.
+    fn by_hand(&mut self, steps: &Steps<'_>) -> Result<(), Error> {
+        for step in &steps.change.hands {
+            let why = format!("by the word of {}", steps.who);
+            self.record(steps.step(Stage::Ended, &format!("by hand: {}", step.text), why))?;
+        }
+        Ok(())
     }
 
     /// Writes or removes a file, and reads it back.

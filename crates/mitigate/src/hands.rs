@@ -6,7 +6,7 @@
 //! Whoever calls has an approved change, or only reads.
 //! Source: `ssh(1)`, `ssh_config(5)`; POSIX `rename`.
 
-use std::io::{self, Write as _};
+use std::io::{self, Read, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -239,18 +239,48 @@ fn start(words: &[&str], input: &[u8]) -> Result<Done, Error> {
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(failed)?;
     let mut stdin = child.stdin.take();
-    let output = std::thread::scope(|scope| {
+    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
+    let (out, err) = std::thread::scope(|scope| {
         scope.spawn(move || {
             // A program that ends without reading its input has said all that it had to say.
             let _ = stdin.as_mut().map(|stdin| stdin.write_all(input));
         });
-        child.wait_with_output()
+        let err = scope.spawn(move || stderr.as_mut().map_or(Ok(Vec::new()), complaints));
+        // A machine in strange hands may write without end.
+        let out = stdout.as_mut().map_or(Ok(Vec::new()), |out| upto(out, LARGEST));
+        drop(stdout.take());
+        (out, err.join().unwrap_or_else(|_| Ok(Vec::new())))
     });
-    let output = output.map_err(failed)?;
-    let text = String::from_utf8_lossy(&output.stderr);
+    let is_endless = out.as_ref().is_ok_and(|out| out.len() > LARGEST);
+    if is_endless {
+        // That it has ended meanwhile is as good.
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(failed)?;
+    let (out, err) = (out.map_err(failed)?, err.map_err(failed)?);
+    if is_endless {
+        return Err(failed(io::Error::other(format!("it wrote more than {LARGEST} bytes"))));
+    }
+    let text = String::from_utf8_lossy(&err);
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let said = escape(lines[lines.len().saturating_sub(4)..].join("; "));
-    Ok(Done { code: output.status.code().unwrap_or(-1), out: output.stdout, said })
+    Ok(Done { code: status.code().unwrap_or(-1), out, said })
+}
+
+/// How much of what a program complains of is kept; the end of that is shown.
+const COMPLAINTS: usize = 1 << 20;
+
+/// What a program complains of. The rest is read too, since whoever writes into a closed pipe is ended by it.
+fn complaints(from: &mut impl Read) -> io::Result<Vec<u8>> {
+    let kept = upto(from, COMPLAINTS)?;
+    upto(from, LARGEST).map(|_| kept)
+}
+
+/// Reads to the end, and one byte more than this at most.
+fn upto(from: &mut impl Read, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The hands for a target: `local`, or `ssh://user@host:port`.

@@ -172,10 +172,12 @@ pub(crate) fn begin(request: &Request<'_>) -> Result<Change, Error> {
             instance: request.instance.to_owned(),
         },
         target: Target { host: request.host.to_owned(), kind: request.kind, lock: None },
+        keeps: Vec::new(),
         files: Vec::new(),
         checks: Vec::new(),
         runs: Vec::new(),
         undo: Vec::new(),
+        hands: Vec::new(),
         drain: None,
         prove: None,
     })
@@ -300,7 +302,7 @@ fn finish(change: &mut Change, request: &Request<'_>, config: &str, pid: String)
 fn changed(path: &str, text: &str, insertions: Vec<crate::engine::Insertion>) -> FileChange {
     let (content, difference) = insert(text, insertions);
     let before = Some(hex(&Sha256::digest(text)));
-    FileChange { path: path.to_owned(), before, difference, content: Some(content), content_sha256: None }
+    FileChange { path: path.to_owned(), before, difference, content: Some(content), ..FileChange::default() }
 }
 
 /// The true path of a file, so that no link is replaced by a file.

@@ -8,6 +8,7 @@
 
 pub mod apt;
 pub mod dnf;
+pub mod install;
 pub mod prove;
 mod unpack;
 pub mod verify;

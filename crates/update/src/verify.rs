@@ -19,7 +19,8 @@ pub struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    pub(crate) fn sha256(&self) -> String {
+    /// SHA-256 of them, in hex.
+    pub fn sha256(&self) -> String {
         hex(&Sha256::digest(self.bytes))
     }
 }

@@ -3,7 +3,7 @@
 mod apply;
 mod journal;
 mod plan;
-mod show;
+pub(super) mod show;
 mod watch;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
-//! `update`: did the update really happen?
+//! `update`: is this package authentic, how does it get onto the machine, and did the update really happen?
 
+mod install;
+mod verify;
 mod watch;
 
 use std::path::PathBuf;
@@ -18,7 +20,7 @@ use crate::error::CommandError;
 use crate::open;
 use crate::ui::Ui;
 
-/// Prove updates
+/// Verify packages, install them, and prove that they run
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -36,7 +38,9 @@ enum What {
     ///
     /// Exits 0 if it is proved, 1 if it is refuted or something is wrong beside it, 3 if too few witnesses speak.
     Prove(ProveArgs),
-    Watch(watch::Args),
+    Verify(Box<verify::Args>),
+    Install(Box<install::Args>),
+    Watch(Box<watch::Args>),
 }
 
 #[derive(clap::Args, Debug)]
@@ -64,12 +68,14 @@ struct ProveArgs {
 
 pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
     match &args.what {
-        What::Prove(args) => self::prove(ui, args),
+        What::Prove(args) => self::proved(ui, args),
+        What::Verify(args) => verify::run(ui, args),
+        What::Install(args) => install::run(ui, args),
         What::Watch(args) => watch::run(ui, args),
     }
 }
 
-fn prove(ui: &mut Ui, args: &ProveArgs) -> Result<Exit, CommandError> {
+fn proved(ui: &mut Ui, args: &ProveArgs) -> Result<Exit, CommandError> {
     let case = Case::open_read_only(&args.case)?;
     case.verify()?;
     let opening = open::opening(&case)?;

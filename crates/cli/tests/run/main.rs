@@ -6,6 +6,7 @@ mod bad_input;
 mod directives;
 mod discover;
 mod hunt;
+mod install;
 mod lab;
 mod live;
 mod manifest;

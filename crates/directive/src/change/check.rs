@@ -43,10 +43,21 @@ pub(super) fn problems(file: &str, change: &Change) -> Vec<Problem> {
     }
     let commands = change.checks.iter().chain(&change.runs).chain(&change.undo);
     let works = change.prove.iter().flat_map(|prove| &prove.works);
-    if commands.chain(works).any(|command| command.command.first().is_none_or(String::is_empty)) {
+    let words = commands.chain(works).map(|command| &command.command);
+    if words
+        .chain(change.keeps.iter().map(|keep| &keep.command))
+        .any(|words| words.first().is_none_or(String::is_empty))
+    {
         wrong("a command names no program".into(), "write command = [\"nginx\", \"-t\"]");
     }
-    if change.files.is_empty() && change.runs.is_empty() && change.target.kind != Kind::VendorFile {
+    let is_by_hand = matches!(change.target.kind, Kind::VendorFile | Kind::ByHand);
+    if change.target.kind == Kind::ByHand && (change.hands.is_empty() || !change.files.is_empty()) {
+        wrong(
+            "a person does it, and it does not say what".into(),
+            "name [[hand]] steps, and nothing that a program does",
+        );
+    }
+    if change.files.is_empty() && change.runs.is_empty() && !is_by_hand {
         wrong("it changes nothing".into(), "a change has files or commands");
     }
     if change.files.is_empty() && !change.runs.is_empty() && change.undo.is_empty() {

@@ -23,10 +23,13 @@ fn change() -> Change {
             difference: "+ include x;".into(),
             content: Some("events {}\n\"\"\"'''\\\n".into()),
             content_sha256: None,
+            undo_needs: false,
         }],
+        keeps: vec![Keep { what: "the old program".into(), command: vec!["tar".into(), "-cf".into(), "-".into()] }],
         checks: vec![Command::new(["nginx", "-t"])],
         runs: vec![Command::new(["nginx", "-s", "reload"])],
         undo: vec![],
+        hands: vec![],
         drain: Some(Drain { pid_file: "/run/nginx.pid".into(), seconds: 2 }),
         prove: Some(Prove { at: vec!["192.0.2.7:443".into()], ..Prove::default() }),
     }

@@ -114,10 +114,12 @@ pub fn isolation(request: &Isolation<'_>, scope: &Scope, hands: &dyn Hands) -> R
             instance: request.instance.to_owned(),
         },
         target: Target { host: request.host.to_owned(), kind: Kind::Nftables, lock: Some(lock.clone()) },
+        keeps: Vec::new(),
         files: vec![FileChange { path: path.clone(), content: Some(rules(&table, request)), ..FileChange::default() }],
         checks: vec![Command::new(["nft", "-c", "-f", &path])],
         runs: vec![Command::new(["sh", "-c", &switch, "sh", &path, &lock])],
         undo: vec![Command::new(["sh", "-c", &format!("nft delete table inet {table} 2>/dev/null || true")])],
+        hands: Vec::new(),
         drain: None,
         prove: Some(Prove {
             closed: request.at.iter().map(ToString::to_string).collect(),

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use ::case::Case;
-use ::directive::change::{NotApproved, Written};
+use ::directive::change::{Change, NotApproved, Written};
 use ::directive::record::{Body, DutyCount, Evidence, Finding, Outcome, Proof, Record, Severity, Step, short_digest};
 use ::directive::state::State;
+use ::directive::text::escape;
 use ::directive::verdict::Exit;
 use ::mitigate::apply::{Error, Worker};
 use ::mitigate::prove::Prover;
+use jiff::Timestamp;
 
 use super::journal::InCase;
 use super::{Place, change, clock, known, scope, show};
@@ -89,11 +91,26 @@ pub(super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
     // The first Ctrl-C ends nothing in the middle: the end is seconds away, and half a change is worse than none.
     let _stop = Stop::listen();
     let mut journal = open.journal(ui);
+    let begun = journal.clock.now();
     let mut worker =
         Worker { hands: hands.as_ref(), journal: &mut journal, scope: &scope, break_lock: args.break_lock };
     let proof = worker.apply(&approved).map_err(failed)?;
+    if approved.change().prove.is_none() {
+        return Ok(unproved(journal, approved.change(), begun));
+    }
     done(&mut journal, &proof, &args.by)?;
     finish(journal, &proof)
+}
+
+/// What was done and is proved in another way: nobody was asked from outside.
+fn unproved(journal: InCase<'_>, change: &Change, begun: Timestamp) -> Exit {
+    let instance = escape(&change.from.instance);
+    journal.ui.status(format_args!(
+        "hint: it proves nothing yet: `portcullis respond --again`, then `portcullis update prove {instance} --since \
+         {begun:.0}`"
+    ));
+    close(journal, Exit::Done);
+    Exit::Done
 }
 
 pub(super) fn prove(ui: &mut Ui, args: &ProveArgs) -> Result<Exit, CommandError> {

@@ -7,7 +7,7 @@ use ::directive::record::Proof;
 use ::directive::text::escape;
 
 /// What will be done, in the order in which it is done.
-pub(super) fn change(written: &Written, width: usize) -> String {
+pub(in crate::command) fn change(written: &Written, width: usize) -> String {
     let change = written.change();
     let mut out = format!("{}\n\n", fill(&escape(&change.title), width, ""));
     for note in &change.notes {
@@ -42,13 +42,25 @@ pub(super) fn change(written: &Written, width: usize) -> String {
 }
 
 fn steps(out: &mut String, change: &Change) {
+    for (number, step) in (1..).zip(&change.hands) {
+        let _ = writeln!(out, "  {number}. {}", escape(&step.text));
+        if !step.seen.is_empty() {
+            let _ = writeln!(out, "     Seen by: {}", escape(&step.seen));
+        }
+    }
+    for keep in &change.keeps {
+        let _ = writeln!(out, "  copy    {} into the case", escape(&keep.what));
+    }
     for file in &change.files {
-        let how = match (&file.before, &file.content) {
+        let how = match (&file.before, file.after()) {
             (None, _) => "new file",
             (Some(_), None) => "remove",
             (Some(_), Some(_)) => "change",
         };
         let _ = writeln!(out, "  {how}  {}", escape(&file.path));
+        if let Some(digest) = &file.content_sha256 {
+            let _ = writeln!(out, "            SHA-256 {}", escape(digest));
+        }
         for line in file.difference.lines() {
             let _ = writeln!(out, "      {}", escape(line));
         }
