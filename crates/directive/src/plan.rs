@@ -7,11 +7,15 @@
 mod clock;
 mod mitigation;
 
+use std::collections::BTreeMap;
+
 use jiff::{Span, Timestamp};
 
 use crate::action::{Action, Does, Each, OwnerKind, When};
 use crate::deadline::{Due, Moments};
 use crate::pack::Pack;
+use crate::plan::clock::Source;
+use crate::product::Current;
 use crate::record::{Duty, Owner, Status, WaitsFor, short_digest};
 use crate::state::{Known, Log, State};
 use crate::verdict::Verdict;
@@ -63,9 +67,16 @@ pub enum Again {
 /// Says what a pack obliges to, given what a case holds, at `now`.
 pub fn plan(pack: &Pack, state: &State, now: Timestamp, again: Again) -> Plan {
     let mut plan = Plan { rest: rest(pack, now), ..Plan::default() };
+    let current = state.current(&pack.product);
+    let sources: BTreeMap<&str, Vec<Source<'_>>> = state
+        .instances_of(&pack.product.name)
+        .map(|known| (known.instance.name.as_str(), clock::sources(pack, &current, state, known, now)))
+        .collect();
     for action in pack.in_force(now) {
         for subject in subjects(pack, state, action) {
-            let case = Case { pack, state, action, subject, now };
+            let of = subject.and_then(|known| sources.get(known.instance.name.as_str()));
+            let sources = of.map(Vec::as_slice).unwrap_or_default();
+            let case = Case { pack, current: &current, state, action, subject, sources, now };
             if let Some(owed) = case.duty() {
                 plan.steps.extend(case.step(&owed, again));
                 plan.duties.push(owed);
@@ -108,9 +119,13 @@ enum Released {
 /// One action for one subject.
 struct Case<'a> {
     pack: &'a Pack,
+    /// The product as advisories have it today.
+    current: &'a Current,
     state: &'a State,
     action: &'a Action,
     subject: Option<&'a Known>,
+    /// Why the subject is affected.
+    sources: &'a [Source<'a>],
     now: Timestamp,
 }
 

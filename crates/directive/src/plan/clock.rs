@@ -9,9 +9,10 @@ use jiff::Timestamp;
 
 use crate::action::Does;
 use crate::deadline::{Due, Event, Moments, Once};
-use crate::product::{Range, is_affected_by};
-use crate::record::{Exploited, Status};
-use crate::state::Followed;
+use crate::pack::Pack;
+use crate::product::{Current, Range, Told, is_affected_by};
+use crate::record::{Exploited, Fixed, Status};
+use crate::state::{Followed, Known, State};
 
 use super::Case;
 
@@ -34,55 +35,58 @@ pub(super) struct Open {
     pub(super) why: Option<String>,
 }
 
-impl<'a> Case<'a> {
-    /// Why the instance is affected. Nothing, if it is not.
-    pub(super) fn sources(&self) -> Vec<Source<'a>> {
-        let Some(known) = self.subject.filter(|known| known.instance.version.status != Status::Fixed) else {
-            return Vec::new();
-        };
-        let product = &self.pack.product;
-        let (state, recorded) = (self.state, known.recorded());
-        let mut found = Vec::new();
-        if recorded.status != Status::Fixed {
-            let release = product.fixing_release(self.now).map(|one| (one.version.clone(), one.released));
-            let holds =
-                |range: &&Range| recorded.value.as_deref().is_some_and(|value| range.holds(product.scheme, value));
-            let cves = product.affected.iter().filter(holds).flat_map(|range| range.cve.iter().map(String::as_str));
-            let exploited = if recorded.status == Status::Affected { exploited(state, cves) } else { Vec::new() };
-            found.push(Source { followed: None, since: Timestamp::MIN, release, exploited });
-        }
-        for followed in state.following.notices(&product.name) {
-            let notice = &followed.notice;
-            let witnesses = || recorded.witnesses.iter().filter(|witness| is_affected_by(witness, notice));
-            if witnesses().next().is_none() {
-                continue;
-            }
-            let current = state.current(product);
-            // The first fix of this advisory that nothing known today calls affected.
-            let fixes = notice.fixed.iter().filter(|fixed| fixed.released <= self.now);
-            let told =
-                |version: &str| crate::product::Told { version: version.to_owned(), exact: true, ..Default::default() };
-            let good = fixes.filter(|fixed| current.witness(&told(&fixed.version)).status != Status::Affected);
-            let release = good.min_by_key(|fixed| fixed.released).map(|fixed| (fixed.version.clone(), fixed.released));
-            let is_hit = |range: &&Range| witnesses().any(|one| range.holds(notice.scheme, &one.upstream));
-            let ranges: Vec<Range> = notice.ranges().collect();
-            let cves = ranges.iter().filter(is_hit).flat_map(|range| range.cve.iter().map(String::as_str));
-            // What the pack asks for closes it too: whoever did that did this.
-            let asked = product.fixing_release(self.now).filter(|_| recorded.status == Status::Affected);
-            let is_covered =
-                asked.is_some_and(|asked| !ranges.iter().any(|one| one.holds(notice.scheme, &asked.version)));
-            let since = if is_covered { Timestamp::MIN } else { followed.since };
-            let exploited = exploited(state, cves);
-            found.push(Source { followed: Some(followed), since, release, exploited });
-        }
-        found
+/// Why an instance is affected. Nothing, if it is not.
+pub(super) fn sources<'a>(
+    pack: &'a Pack,
+    current: &Current,
+    state: &'a State,
+    known: &Known,
+    now: Timestamp,
+) -> Vec<Source<'a>> {
+    if known.instance.version.status == Status::Fixed {
+        return Vec::new();
     }
+    let product = &pack.product;
+    let recorded = known.recorded();
+    let own = product.fixing_release(now);
+    let mut found = Vec::new();
+    if recorded.status != Status::Fixed {
+        let release = own.map(|one| (one.version.clone(), one.released));
+        let value = recorded.value.as_deref();
+        let holds = |range: &&Range| value.is_some_and(|value| range.holds(product.scheme, value));
+        let cves = product.affected.iter().filter(holds).flat_map(|range| range.cve.iter().map(String::as_str));
+        let exploited = if recorded.status == Status::Affected { exploited(state, cves) } else { Vec::new() };
+        found.push(Source { followed: None, since: Timestamp::MIN, release, exploited });
+    }
+    for followed in state.following.notices(&product.name) {
+        let notice = &followed.notice;
+        let hit: Vec<_> = recorded.witnesses.iter().filter(|witness| is_affected_by(witness, notice)).collect();
+        if hit.is_empty() {
+            continue;
+        }
+        // The first fix of this advisory that nothing known today calls affected.
+        let told = |version: &str| Told { version: version.to_owned(), exact: true, ..Told::default() };
+        let is_good = |fixed: &&Fixed| current.witness(&told(&fixed.version)).status != Status::Affected;
+        let fixes = notice.fixed.iter().filter(|fixed| fixed.released <= now).filter(is_good);
+        let release = fixes.min_by_key(|fixed| fixed.released).map(|fixed| (fixed.version.clone(), fixed.released));
+        let ranges: Vec<Range> = notice.ranges().collect();
+        let is_hit = |range: &&Range| hit.iter().any(|one| range.holds(notice.scheme, &one.upstream));
+        let cves = ranges.iter().filter(is_hit).flat_map(|range| range.cve.iter().map(String::as_str));
+        // What the pack asks for closes it too: whoever did that did this.
+        let asked = own.filter(|_| recorded.status == Status::Affected);
+        let is_covered = asked.is_some_and(|asked| !ranges.iter().any(|one| one.holds(notice.scheme, &asked.version)));
+        let since = if is_covered { Timestamp::MIN } else { followed.since };
+        found.push(Source { followed: Some(followed), since, release, exploited: exploited(state, cves) });
+    }
+    found
+}
 
+impl Case<'_> {
     /// Whether the vendor released what closes the source of the duty: for a condition, one of them; for an end, all.
     pub(super) fn is_released(&self, all: bool) -> bool {
-        let sources = self.sources();
+        let sources = self.sources;
         match (sources.is_empty(), all) {
-            (true, _) => self.state.current(&self.pack.product).fixing_release(self.now).is_some(),
+            (true, _) => self.current.fixing_release(self.now).is_some(),
             (false, true) => sources.iter().all(|source| source.release.is_some()),
             (false, false) => sources.iter().any(|source| source.release.is_some()),
         }
@@ -93,7 +97,7 @@ impl<'a> Case<'a> {
         if !self.is_about_affected() {
             return None;
         }
-        self.sources().iter().map(|source| source.since).filter(|since| *since > Timestamp::MIN).max()
+        self.sources.iter().map(|source| source.since).filter(|since| *since > Timestamp::MIN).max()
     }
 
     /// Whether the action is owed because a version is affected. A workaround is none: it shuts the holes that it was
@@ -108,7 +112,7 @@ impl<'a> Case<'a> {
         if !self.is_about_affected() {
             return Vec::new();
         }
-        let mut open: Vec<Open> = self.sources().iter().filter_map(|source| self.owed_of(source, done)).collect();
+        let mut open: Vec<Open> = self.sources.iter().filter_map(|source| self.owed_of(source, done)).collect();
         open.sort_by_key(|one| (one.due.is_none(), one.due));
         open
     }
@@ -168,7 +172,7 @@ fn counts_from_issue(due: &Due) -> bool {
     }
 }
 
-fn exploited<'a, 'c>(state: &'a crate::state::State, cves: impl Iterator<Item = &'c str>) -> Vec<&'a Exploited> {
+fn exploited<'a, 'c>(state: &'a State, cves: impl Iterator<Item = &'c str>) -> Vec<&'a Exploited> {
     let mut found: Vec<&Exploited> = cves.filter_map(|cve| state.following.exploitation(cve)).collect();
     found.dedup();
     found

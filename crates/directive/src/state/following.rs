@@ -32,21 +32,33 @@ pub struct Followed {
     pub since: Timestamp,
 }
 
+/// What an advisory changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Nothing: what it says is known, or something newer is.
+    Not,
+    /// It adds something.
+    First,
+    /// It stands in place of another version, which may have said more.
+    Instead,
+}
+
 impl Following {
-    /// Takes an advisory, unless a newer version of it is known. Returns whether it was taken.
-    pub(super) fn take(&mut self, at: Timestamp, notice: &Notice) -> bool {
+    /// Takes an advisory, unless a newer version of it is known.
+    pub(super) fn take(&mut self, at: Timestamp, notice: &Notice) -> Taken {
         let Some(known) = self.notices.iter_mut().find(|known| known.notice.is_same(notice)) else {
             self.notices.push(Followed { notice: notice.clone(), since: at });
-            return true;
+            return Taken::First;
         };
         if notice.age(&known.notice) == Ordering::Less {
-            return false;
+            return Taken::Not;
         }
-        if notice.differs(&known.notice) {
+        let differs = notice.differs(&known.notice);
+        if differs {
             known.since = at;
         }
         known.notice = notice.clone();
-        true
+        if differs { Taken::Instead } else { Taken::Not }
     }
 
     pub(super) fn exploited(&mut self, entry: &Exploited) {
@@ -108,8 +120,11 @@ impl State {
 
     /// An advisory came: every instance may mean something else now.
     pub(super) fn follow(&mut self, at: Timestamp, notice: &Notice) {
-        if self.following.take(at, notice) {
-            self.instances.values_mut().for_each(|known| known.judge(&self.following));
+        match self.following.take(at, notice) {
+            Taken::Not => {}
+            // Ten thousand instances under fifty advisories: only what is new is looked at.
+            Taken::First => self.instances.values_mut().for_each(|known| known.judge_by(notice)),
+            Taken::Instead => self.instances.values_mut().for_each(|known| known.judge(&self.following)),
         }
     }
 }
@@ -122,6 +137,15 @@ impl Known {
         let notices: Vec<&Notice> = following.notices.iter().filter(about).map(|one| &one.notice).collect();
         let witnesses = self.told.iter().map(|witness| again(witness, notices.iter().copied())).collect();
         self.instance.version = Version::from_witnesses(witnesses);
+    }
+
+    /// Judges by one advisory more.
+    fn judge_by(&mut self, notice: &Notice) {
+        if self.instance.product.as_ref().is_none_or(|name| *name == notice.product) {
+            let witnesses = std::mem::take(&mut self.instance.version.witnesses);
+            let witnesses = witnesses.iter().map(|witness| again(witness, [notice])).collect();
+            self.instance.version = Version::from_witnesses(witnesses);
+        }
     }
 
     /// The version by its pack alone, as it was recorded.

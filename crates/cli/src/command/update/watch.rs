@@ -183,6 +183,10 @@ impl<'a> Watched<'a> {
         if let Some(named) = &self.args.kev {
             kev::gather(&mut gathered, named, &packs, &state)?;
         }
+        let gaps: Vec<Gap> = gathered.gaps.iter().filter(|gap| told.insert(format!("{gap:?}"))).cloned().collect();
+        if gathered.bodies.is_empty() {
+            return Ok(tell::tell(ui, &tell::Told { records: &[], gaps: &gaps, duties: &[], at: now }));
+        }
         let mut case = Case::open(&self.args.case)?;
         let before = State::from_records(&case.records()?);
         let step = short_digest(&[b"watch", &before_count(&case)?, now.to_string().as_bytes()]);
@@ -194,9 +198,7 @@ impl<'a> Watched<'a> {
         case.append(&records)?;
         let mut after = before.clone();
         records.iter().for_each(|record| after.add(record));
-        drop(case);
         let duties = news(&packs, &before, &after, now);
-        let gaps: Vec<Gap> = gathered.gaps.into_iter().filter(|gap| told.insert(format!("{gap:?}"))).collect();
         Ok(tell::tell(ui, &tell::Told { records: &records, gaps: &gaps, duties: &duties, at: now }))
     }
 
