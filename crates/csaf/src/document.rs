@@ -73,9 +73,16 @@ pub(crate) struct Judge<'a> {
     pub(crate) now: Timestamp,
 }
 
+/// So much of a text as a sentence needs: what is said of hostile bytes may quote them whole.
+fn short(text: &str) -> &str {
+    const LONGEST: usize = 2048;
+    &text[..text.floor_char_boundary(LONGEST)]
+}
+
 /// A gap about a document. `required`: somebody has to look, since it may concern an instance.
 pub(crate) fn gap(code: &str, at: &str, why: impl Into<String>, required: bool) -> Gap {
-    Gap { code: code.to_owned(), path: None, place: Some(escape(at)), why: escape(why.into()), required }
+    let (place, why) = (escape(short(at)), escape(short(&why.into())));
+    Gap { code: code.to_owned(), path: None, place: Some(place), why, required }
 }
 
 impl Judge<'_> {
@@ -88,7 +95,7 @@ impl Judge<'_> {
         let at = &entry.at;
         let refuse = |code: &str, why: String| Box::new(gap(code, &at.to_string(), why, true));
         let bytes = self.fetch(at, at, advisory::LARGEST as u64)?;
-        let bytes = bytes.ok_or_else(|| refuse("advisory-unread", "it is listed, and it is not there".to_owned()))?;
+        let bytes = bytes.ok_or_else(|| refuse("advisory-missing", "it is listed, and it is not there".to_owned()))?;
         self.digests(entry, &bytes)?;
         let signature = entry.signature.clone().unwrap_or_else(|| at.with(".asc"));
         let asc = self.fetch(at, &signature, SIGNATURE)?.ok_or_else(|| {

@@ -28,13 +28,17 @@ pub struct Limits {
     pub entries: usize,
     /// Documents that are taken in one look; the others wait for the next.
     pub documents: usize,
+    /// Documents that are kept to be asked for again.
+    pub again: usize,
+    /// Documents in a row that cannot be read: behind them the server is left alone until the next look.
+    pub silences: usize,
     /// Gaps that are told; behind them only their count.
     pub gaps: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { pages: 64, entries: 200_000, documents: 5_000, gaps: 200 }
+        Self { pages: 64, entries: 200_000, documents: 5_000, again: 10_000, silences: 5, gaps: 200 }
     }
 }
 
@@ -96,31 +100,43 @@ pub fn look(ask: &Ask<'_>, mut each: impl FnMut(Verified) -> Result<(), Gap>) ->
     lists.hold_against_known();
     let (listed, mut gaps) = (lists.entries.len(), std::mem::take(&mut lists.gaps));
     let mut wanted = lists.wanted();
-    wanted.sort_by_key(|entry| (entry.updated, entry.at.clone()));
-    let is_cut = wanted.len() > ask.limits.documents;
-    wanted.truncate(ask.limits.documents);
+    // What is new comes before what failed: a document that never answers must not stand before all others.
+    wanted.sort_by_key(|entry| (is_again(ask, entry), entry.updated, entry.at.clone()));
     let judge = Judge { place: ask.place, fence: ask.fence, keys: ask.keys, now: ask.now };
-    let mut again = Vec::new();
-    for entry in &wanted {
+    let (mut again, mut silences, mut asked) = (Vec::new(), 0, 0);
+    for entry in wanted.iter().take(ask.limits.documents) {
+        asked += 1;
         let taken = judge.take(entry).map_err(|gap| *gap).and_then(&mut each);
-        if let Err(gap) = taken {
-            again.push(entry.at.to_string());
-            gaps.push(gap);
+        let Err(gap) = taken else {
+            silences = 0;
+            continue;
+        };
+        silences = if gap.code == "advisory-unread" { silences + 1 } else { 0 };
+        again.push(entry.at.to_string());
+        gaps.push(gap);
+        if silences >= ask.limits.silences {
+            break;
         }
     }
-    let last = wanted.iter().filter_map(|entry| entry.updated).filter(|at| *at <= ask.now).max();
-    let mut until = last.map_or(ask.since, |last| last.max(ask.since));
-    if again.len() > ask.limits.gaps {
-        // Too many to name: all of them are asked for again by their date.
-        until = ask.since;
-        again.clear();
-    }
-    if is_cut {
-        let why = format!("more than {} documents are new: the next look goes on", ask.limits.documents);
+    let (asked_for, left) = wanted.split_at(asked);
+    if !left.is_empty() {
+        let why = format!("{} documents that may be new were not asked for: the next look goes on", left.len());
         gaps.push(gap("advisory-list-cut", &at.to_string(), why, true));
     }
+    again.extend(left.iter().filter(|entry| is_again(ask, entry)).map(|entry| entry.at.to_string()));
+    let last = asked_for.iter().filter_map(|entry| entry.updated).filter(|at| *at <= ask.now).max();
+    let mut until = last.map_or(ask.since, |last| last.max(ask.since));
+    if again.len() > ask.limits.again {
+        // Too many to name: they are asked for again by their date.
+        until = ask.since;
+        again = ask.again.to_vec();
+    }
     bound(&mut gaps, ask.limits.gaps, &at.to_string());
-    Ok(Seen { listed, asked: wanted.len(), until, again, gaps })
+    Ok(Seen { listed, asked, until, again, gaps })
+}
+
+fn is_again(ask: &Ask<'_>, entry: &Entry) -> bool {
+    ask.again.contains(&entry.at.to_string())
 }
 
 /// The lists of a provider, read.

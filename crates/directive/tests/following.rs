@@ -46,6 +46,14 @@ each = "instance"
 optional = true
 
 [[action]]
+id = "3.incident"
+title = "Report the affected version"
+clause = "action 3"
+each = "instance"
+when = { version = ["affected"] }
+due = { by = "2021-04-23T17:00[America/New_York]" }
+
+[[action]]
 id = "4"
 title = "Check every day until there is an update"
 clause = "action 4"
@@ -272,6 +280,37 @@ fn an_advisory_without_a_fix_leaves_only_what_is_owed_until_there_is_one() {
     check_action("4", FIXED, now, "-");
     check_action("4", &[FIXED, open].concat(), now, "open by nobody");
     check_action("4", &[FIXED, FIRST].concat(), now, "-");
+}
+
+#[test]
+fn a_time_of_the_directive_itself_is_none_for_what_came_later() {
+    let (now, done) = ("2021-09-01T00:00:00Z", "2021-05-02T00:00:00Z done 3.incident\n");
+    let affected = "2021-05-01T00:00:00Z version 9.1R10\n";
+    check_action("3.incident", affected, now, "open by 2021-04-23T21:00:00Z");
+    check_action("3.incident", &[affected, done, FIXED].concat(), now, "-");
+    check_action("3.incident", &[affected, done, FIXED, FIRST].concat(), now, "open by nobody");
+}
+
+#[test]
+fn another_provider_replaces_nothing() {
+    let (pack, mut records) = (pack(), records(&pack(), &[FIXED, FIRST].concat()));
+    let mut forged = notice("SA1/9");
+    forged.provider = "https://other.example/provider-metadata.json".into();
+    records.push(Record::stamp("forged", 0, at("2021-08-10T00:00:00Z"), None, Body::Advisory(forged)));
+    let state = State::from_records(&records);
+    assert_eq!(state.instances["vpn1"].instance.version.status, Status::Affected);
+    assert_eq!(state.following.notices(&pack.product.name).count(), 2);
+}
+
+#[test]
+fn a_number_that_distributions_fix_without_changing_it_is_decided_by_no_advisory() {
+    let mut records = records(&pack(), FIXED);
+    let mut backported = notice("SA1/1 <9.1R12 9.1R12@2021-08-02T16:00:00Z");
+    backported.backported = true;
+    records.push(Record::stamp("notice", 0, at("2021-08-10T00:00:00Z"), None, Body::Advisory(backported)));
+    let version = State::from_records(&records).instances["vpn1"].instance.version.clone();
+    assert_eq!(version.status, Status::Unknown);
+    assert!(version.witnesses[0].why.contains("a number alone does not decide it"), "{version:?}");
 }
 
 #[test]

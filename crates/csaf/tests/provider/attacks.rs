@@ -180,3 +180,20 @@ fn metadata_that_is_none_is_refused() {
     fs::write(dir.path().join("provider-metadata.json"), "{}").unwrap();
     assert!(Folder::open(dir.path()).unwrap_err().to_string().contains("is no metadata of a provider"));
 }
+
+#[test]
+fn a_document_that_never_answers_does_not_stand_before_the_others() {
+    let mut provider = provider();
+    let urls: Vec<String> = (0..7).map(|n| format!("{HOME}/white/2021/sa{n}.json")).collect();
+    for n in 0..7 {
+        // A folder in place of a file can be listed and not read.
+        fs::create_dir(provider.path(&format!("white/2021/sa{n}.json"))).unwrap();
+        provider.relist(&format!("sa{n}.json"), Some("2021-06-01T00:00:00.000Z"));
+    }
+    let found = seen(&provider, &Asked::default());
+    assert!(found.contains("3 documents that may be new were not asked for"), "{found}");
+    assert_eq!(found.matches("advisory-unread").count(), 5, "{found}");
+    let since = at("2021-06-02T00:00:00Z");
+    let found = seen(&provider, &Asked { again: urls, since, ..Asked::default() });
+    assert!(found.starts_with("taken SA44858 1\nadvisory-unread"), "{found}");
+}

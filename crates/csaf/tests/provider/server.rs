@@ -38,7 +38,7 @@ fn a_server_that_sends_to_another_host_is_not_followed() {
     let stays = "location = /white/2021/sa44858.json { return 302 /moved/sa44858.json; }\n\
                  location /moved/ { alias /nowhere/; }";
     let found = served(stays);
-    assert!(found.starts_with("advisory-unread sa44858.json: it is listed, and it is not there"), "{found}");
+    assert!(found.starts_with("advisory-missing sa44858.json: it is listed, and it is not there"), "{found}");
 }
 
 #[test]

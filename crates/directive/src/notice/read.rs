@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{Affected, Fixed, Notice};
 use crate::advisory::{Advisory, Listed, Span, Versions, Vulnerability};
 use crate::product::Product;
-use crate::text::escape;
+use crate::text;
 
 /// Where a verified document came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,14 @@ pub struct Origin {
 
 /// How many ranges, fixes and doubts one advisory may bring. Real ones have less than a hundred on one product.
 const MANY: usize = 1024;
+
+/// How many characters of one of its texts a record keeps.
+const LONGEST: usize = 300;
+
+/// So much of a text of a document as a record keeps, harmless on a terminal.
+fn escape(text: impl AsRef<str>) -> String {
+    text::escape(text.as_ref().chars().take(LONGEST).collect::<String>())
+}
 
 const AFFECTED: [&str; 3] = ["known_affected", "first_affected", "last_affected"];
 const FIXED: [&str; 3] = ["fixed", "first_fixed", "recommended"];

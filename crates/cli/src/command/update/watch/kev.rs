@@ -69,7 +69,7 @@ fn entry(catalogue: &Catalogue, cve: &str, sha256: &str, known: Option<&Exploite
     match (catalogue.find(cve), known) {
         (Some(entry), _) => Some(Exploited {
             cve: escape(&entry.cve),
-            name: escape(&entry.vulnerability_name),
+            name: escape(entry.vulnerability_name.chars().take(300).collect::<String>()),
             added: entry.date_added,
             due: Some(entry.due_date),
             catalogue: catalogue_of,
