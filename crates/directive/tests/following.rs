@@ -156,8 +156,8 @@ fn records(pack: &Pack, text: &str) -> Vec<Record> {
                 inputs: Vec::new(),
             }),
             "advisory" => Body::Advisory(notice(rest)),
-            "kev" => Body::Exploited(Exploited {
-                cve: "CVE-2021-22937".into(),
+            "kev" | "own-kev" => Body::Exploited(Exploited {
+                cve: if word == "kev" { "CVE-2021-22937" } else { "CVE-2021-22893" }.into(),
                 name: "A name".into(),
                 added: "2021-08-01".parse().unwrap(),
                 due: rest.parse().ok(),
@@ -266,6 +266,11 @@ fn the_catalogue_sets_a_day_and_the_earlier_one_counts() {
     assert!(why.contains("wants CVE-2021-22937 closed by 2021-08-03") && why.contains("due 2021-08-04 16:00"), "{why}");
     let why = check(&[FIXED, FIRST, late].concat(), "open by 2021-08-04T16:00:00Z");
     assert!(why.contains("wants CVE-2021-22937 closed by 2021-11-17"), "{why}");
+    // For what the directive itself is about, too.
+    let own = "2021-05-01T00:00:00Z version 9.1R10\n2021-05-01T00:00:00Z own-kev 2021-05-04\n";
+    let why = check(own, "open by 2021-05-05T00:00:00Z");
+    assert!(why.contains("wants CVE-2021-22893 closed by 2021-05-04"), "{why}");
+    check(&own.replace("05-04", "04-23"), "open by 2021-04-24T03:59:59Z");
     // It never says by itself that something is affected, and an entry that is taken back sets no day.
     check(&[FIXED, early].concat(), "-");
     let gone = "2021-08-05T00:00:00Z kev gone\n";

@@ -52,11 +52,11 @@ pub(super) fn sources<'a>(
     let mut found = Vec::new();
     if recorded.status != Status::Fixed {
         let release = own.map(|one| (one.version.clone(), one.released));
-        let value = recorded.value.as_deref();
-        let holds = |range: &&Range| value.is_some_and(|value| range.holds(product.scheme, value));
+        // Ranges are of the product's own versions, whatever a package counts by.
+        let hit = || recorded.witnesses.iter().filter(|one| one.status == Status::Affected);
+        let holds = |range: &&Range| hit().any(|one| range.holds(product.scheme, &one.upstream));
         let cves = product.affected.iter().filter(holds).flat_map(|range| range.cve.iter().map(String::as_str));
-        let exploited = if recorded.status == Status::Affected { exploited(state, cves) } else { Vec::new() };
-        found.push(Source { followed: None, since: Timestamp::MIN, release, exploited });
+        found.push(Source { followed: None, since: Timestamp::MIN, release, exploited: exploited(state, cves) });
     }
     for followed in state.following.notices(&product.name) {
         let notice = &followed.notice;
