@@ -113,6 +113,9 @@ pub struct Action {
     /// Actions that must be done before.
     #[serde(default)]
     pub after: Vec<Spanned<String>>,
+    /// What must be shown before it counts as done, beside somebody's word.
+    #[serde(default)]
+    pub proof: Vec<crate::gate::Proof>,
     /// Actions that do instead of this one.
     #[serde(default)]
     pub instead: Vec<Spanned<String>>,

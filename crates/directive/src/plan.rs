@@ -13,6 +13,7 @@ use jiff::{Span, Timestamp};
 
 use crate::action::{Action, Does, Each, OwnerKind, When};
 use crate::deadline::{Due, Moments};
+use crate::gate::{self, Proof};
 use crate::pack::Pack;
 use crate::plan::clock::Source;
 use crate::product::Current;
@@ -299,6 +300,10 @@ impl Case<'_> {
         }
         if let (Due::Every { .. }, Some(last)) = (&self.action.due, done.last()) {
             return format!("{}; last done {}", self.action.clause, last.strftime("%Y-%m-%d %H:%M UTC"));
+        }
+        if done.is_empty() && self.action.proof.contains(&Proof::Accounts) {
+            let open = self.subject.map(|known| gate::accounts(known).len()).unwrap_or_default();
+            return format!("{}; {open} accounts are not reset yet: `case reset`", self.action.clause);
         }
         self.action.clause.clone()
     }

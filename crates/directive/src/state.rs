@@ -55,6 +55,9 @@ pub struct Known {
     pub checked: Checked,
     /// What was done for it.
     pub log: Log,
+    /// Every account that a check has put on the reset list, and since when: a later check, which may see nothing any
+    /// more, takes none away.
+    pub resets: BTreeMap<String, Timestamp>,
     /// What was changed for it, by the digest of the change.
     pub changes: BTreeMap<String, Mitigation>,
     /// The id of the latest record that speaks about its identity or version.
@@ -131,6 +134,7 @@ impl Known {
             merge: None,
             checked: Checked::default(),
             log: Log::default(),
+            resets: BTreeMap::new(),
             changes: BTreeMap::new(),
             record: String::new(),
             told: Vec::new(),
@@ -314,6 +318,9 @@ impl Known {
     /// A check ended: what came before its verdict belongs to it.
     fn conclude(&mut self, at: Timestamp, record: &str, conclusion: &Conclusion) {
         self.checked = std::mem::take(&mut self.pending);
+        for account in &self.checked.accounts {
+            self.resets.entry(account.name()).or_insert(at);
+        }
         self.checks.push(Check { at, record: record.to_owned(), conclusion: conclusion.clone() });
     }
 

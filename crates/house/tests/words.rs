@@ -14,7 +14,8 @@ use toml::{Table, Value};
 const LOOKING: [&str; 8] = ["evidence", "feed", "discover", "check", "mitigate", "update", "respond", "csaf"];
 
 /// Strings in kebab-case that are no codes, and what they are.
-const NO_CODES: [(&str, &str); 26] = [
+const NO_CODES: [(&str, &str); 29] = [
+    ("apt-get", "a program"),
     ("backslash", "the name of a disguise"),
     ("birth", "a time of a file"),
     ("capitals", "the name of a disguise"),
@@ -31,11 +32,13 @@ const NO_CODES: [(&str, &str); 26] = [
     ("keep-alive", "how a connection ends"),
     ("log-forward", "a section of HAProxy"),
     ("mtime", "a time of a file"),
+    ("open-checksum", "an element of a list of packages"),
     ("owner", "who owns a file"),
     ("package-database", "the name of a witness"),
     ("sc-status", "a field of a log"),
     ("set-cookie", "an HTTP header"),
     ("ssl-cert", "a script of nmap"),
+    ("valid-until", "a field of a list of packages"),
     ("www-authenticate", "an HTTP header"),
     ("x-backend-server", "an HTTP header"),
     ("x-feserver", "an HTTP header"),

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::Refused;
 
-/// The fingerprint of an OpenPGP certificate: 40 or 64 hexadecimal digits. A short key id is none, since anybody can make
-/// a key that has it (RFC 9580, section 5.5.4).
+/// The fingerprint of an OpenPGP certificate: 40 or 64 hexadecimal digits. A short key id is none, since anybody can
+/// make a key that has it (RFC 9580, section 5.5.4).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(String);
 

@@ -17,8 +17,8 @@ use pgp::types::KeyDetails as _;
 use crate::key::{Fingerprint, names};
 use crate::{Refused, Signed};
 
-/// The largest file of keys that is read, in bytes: Debian's whole keyring of developers has 30 MB, those of its archive
-/// have less than one.
+/// The largest file of keys that is read, in bytes: Debian's whole keyring of developers has 30 MB, those of its
+/// archive have less than one.
 const KEYS: usize = 8 << 20;
 
 /// The largest detached signature, in bytes; one has less than two KB, and a file may hold some.

@@ -1,9 +1,10 @@
 //! Sigstore: did this person, or this workflow, sign these bytes, and does the public log hold it?
 //!
-//! A bundle brings its certificate and the log's proof with it, so that nobody is asked. The pin is the identity together
-//! with who vouched for it, or a key; the roots of the certificates and logs come from the operator, or are those of the
-//! public instance as the library brings them. Always demanded: the chain, the timestamp of the certificate log, the proof
-//! of the signature log. Source: Sigstore client specification; the library is of its project.
+//! A bundle brings its certificate and the log's proof with it, so that nobody is asked. The pin is the identity
+//! together with who vouched for it, or a key; the roots of the certificates and logs come from the operator, or are
+//! those of the public instance as the library brings them. Always demanded: the chain, the timestamp of the
+//! certificate log, the proof of the signature log. Source: Sigstore client specification; the library is of its
+//! project.
 
 use directive::text::escape;
 use jiff::Timestamp;

@@ -1,7 +1,7 @@
 //! Apt: does a signed Debian repository name this package?
 //!
-//! `InRelease`, or `Release` with its signature, lists indexes by digest, and an index lists packages. Each link is held
-//! against the one before it; only SHA-256 counts, and a list past its own end is no list. Read here and not by a
+//! `InRelease`, or `Release` with its signature, lists indexes by digest, and an index lists packages. Each link is
+//! held against the one before it; only SHA-256 counts, and a list past its own end is no list. Read here and not by a
 //! library of such files, since a few fields of fifty megabytes of somebody else's text are wanted, a stanza at a time.
 //! Source: Debian wiki, "RepositoryFormat"; apt-secure(8); deb822(5).
 

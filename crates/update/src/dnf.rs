@@ -65,8 +65,8 @@ impl Repomd {
     ///
     /// # Errors
     ///
-    /// [`NotVerified::OtherIndex`] if the list does not name the index, [`NotVerified::NotListed`] if the index does not
-    /// name the package.
+    /// [`NotVerified::OtherIndex`] if the list does not name the index, [`NotVerified::NotListed`] if the index does
+    /// not name the package.
     pub fn package(&self, index: &[u8], subject: Subject<'_>) -> Result<Verified, NotVerified> {
         let list = format!("repomd.xml of {}", self.signed.made().strftime("%Y-%m-%d"));
         let is_named = |bytes: &[u8]| self.primary.contains(&hex(&Sha256::digest(bytes)));
@@ -184,8 +184,8 @@ fn attribute(start: &BytesStart<'_>, name: &str) -> Option<String> {
 ///
 /// # Errors
 ///
-/// [`NotVerified`] by what is wrong: no signature over the header, one that counts for nothing, or a payload that is not
-/// the one whose digest the header holds.
+/// [`NotVerified`] by what is wrong: no signature over the header, one that counts for nothing, or a payload that is
+/// not the one whose digest the header holds.
 pub fn signed(keys: &Keys, subject: Subject<'_>, now: Timestamp) -> Result<Verified, NotVerified> {
     let wrong = |why: &str| NotVerified::Unreadable { what: "rpm package", why: why.to_owned() };
     let bytes = subject.bytes;

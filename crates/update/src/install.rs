@@ -1,8 +1,8 @@
 //! Install: what exactly is done on the machine, so that only verified bytes get there and the old ones can come back?
 //!
-//! Makes a [`Change`], which a person approves and `mitigate` carries out; nothing is touched here. The packages come from
-//! us, byte for byte as they were verified: the machine downloads nothing, so that nobody between it and a mirror has a
-//! say. What will be replaced is copied into the case first. That it went through proves nothing: `prove` does.
+//! Makes a [`Change`], which a person approves and `mitigate` carries out; nothing is touched here. The packages come
+//! from us, byte for byte as they were verified: the machine downloads nothing, so that nobody between it and a mirror
+//! has a say. What will be replaced is copied into the case first. That it went through proves nothing: `prove` does.
 //! Source: ED 21-03 action 3; apt-get(8), dnf(8), dpkg-query(1), rpm(8).
 
 use directive::change::{Change, Command, FileChange, Keep, Kind, Origin, Target, VERSION};

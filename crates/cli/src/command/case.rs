@@ -1,11 +1,14 @@
 //! `case`: what happened, in which order, provably?
 
-use std::path::PathBuf;
+mod done;
+mod reset;
+
+use std::path::{Path, PathBuf};
 
 use ::case::Case;
 use ::directive::action::Each;
 use ::directive::pack::Pack;
-use ::directive::record::{Body, DutyCount, Mark, Outcome, Record, Step, short_digest};
+use ::directive::record::{Body, DutyCount, Mark, Record, short_digest};
 use ::directive::state::State;
 use ::directive::text::escape;
 use ::directive::verdict::Exit;
@@ -51,28 +54,8 @@ enum What {
         #[arg(long, value_name = "NAME")]
         instance: Option<String>,
     },
-    /// Record that a person did an action, or decided not to
-    Done {
-        /// The directive and action, `ed-21-03/2.b.i.isolate`
-        #[arg(value_name = "ACTION")]
-        action: String,
-
-        /// For which instance
-        #[arg(long, value_name = "NAME")]
-        instance: Option<String>,
-
-        /// Who did it
-        #[arg(long, value_name = "PERSON")]
-        by: String,
-
-        /// What was done, or why it was not
-        #[arg(long, value_name = "TEXT")]
-        note: String,
-
-        /// It was decided not to do it
-        #[arg(long)]
-        skip: bool,
-    },
+    Done(Box<done::Args>),
+    Reset(reset::Args),
     /// Record what only a person can state: a ticket number, a name, an answer of the form
     Mark {
         /// The mark's id in the pack
@@ -105,18 +88,8 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         What::Show { kind, instance } => {
             show(ui, &Case::open_read_only(&args.case)?, kind.as_deref(), instance.as_deref())
         }
-        What::Done { action, instance, by, note, skip } => {
-            let outcome = if *skip { Outcome::Skipped } else { Outcome::Done };
-            let step = Step {
-                step: String::new(),
-                action: action.clone(),
-                outcome,
-                why: note.clone(),
-                by: Some(by.clone()),
-                inputs: Vec::new(),
-            };
-            done(ui, args, step, instance.as_deref())
-        }
+        What::Done(what) => done::run(ui, &args.case, what),
+        What::Reset(what) => reset::run(ui, &args.case, what),
         What::Mark { mark, value, instance, by } => {
             let mark = Mark { mark: mark.clone(), value: value.clone(), by: by.clone() };
             self::mark(ui, args, mark, instance.as_deref())
@@ -177,26 +150,8 @@ fn show(ui: &mut Ui, case: &Case, kind: Option<&str>, instance: Option<&str>) ->
     Ok(Exit::Done)
 }
 
-fn done(ui: &mut Ui, args: &Args, mut step: Step, instance: Option<&str>) -> Result<Exit, CommandError> {
-    let mut open = Open::new(args)?;
-    let (pack, action) = step.action.split_once('/').unwrap_or(("", &step.action));
-    let known = open.packs.iter().find(|known| known.id() == pack).and_then(|pack| pack.action(action));
-    let Some(known) = known else {
-        return Err(CommandError::new(format!("no directive of this case has the action {:?}", step.action))
-            .hint("write it as the report does, with the directive before it: ed-21-03/2.b.i.isolate"));
-    };
-    open.expect(known.each, instance)?;
-    step.step =
-        short_digest(&[step.action.as_bytes(), instance.unwrap_or_default().as_bytes(), &open.records.to_le_bytes()]);
-    let said = format!("{} {}", step.action, if step.outcome == Outcome::Done { "is done" } else { "is skipped" });
-    let id = step.step.clone();
-    open.append(&id, instance, Body::Step(step))?;
-    ui.status(format_args!("Recorded: {}.", escape(said)));
-    Ok(Exit::Done)
-}
-
 fn mark(ui: &mut Ui, args: &Args, mark: Mark, instance: Option<&str>) -> Result<Exit, CommandError> {
-    let mut open = Open::new(args)?;
+    let mut open = Open::new(&args.case)?;
     let marks: Vec<_> = open.packs.iter().flat_map(|pack| &pack.directive.marks).cloned().collect();
     let matching = |each| marks.iter().find(|known| known.id == mark.mark && known.each == each);
     let wanted = if instance.is_some() { Each::Instance } else { Each::Organisation };
@@ -210,8 +165,11 @@ fn mark(ui: &mut Ui, args: &Args, mark: Mark, instance: Option<&str>) -> Result<
         .hint(format!("known: {}", known.join(", "))));
     }
     open.expect(wanted, instance)?;
-    let id =
-        short_digest(&[mark.mark.as_bytes(), instance.unwrap_or_default().as_bytes(), &open.records.to_le_bytes()]);
+    let id = short_digest(&[
+        mark.mark.as_bytes(),
+        instance.unwrap_or_default().as_bytes(),
+        &open.records.len().to_le_bytes(),
+    ]);
     let said = format!("{} is {:?}", mark.mark, mark.value);
     open.append(&id, instance, Body::Mark(mark))?;
     ui.status(format_args!("Recorded: {}.", escape(said)));
@@ -223,18 +181,18 @@ struct Open {
     case: Case,
     packs: Vec<Pack>,
     state: State,
-    records: usize,
+    records: Vec<Record>,
     clock: Clock,
 }
 
 impl Open {
-    fn new(args: &Args) -> Result<Self, CommandError> {
-        let case = Case::open(&args.case)?;
+    fn new(dir: &Path) -> Result<Self, CommandError> {
+        let case = Case::open(dir)?;
         let opening = open::opening(&case)?;
         let packs = open::packs_of(&[], opening.as_ref())?;
         let records = case.records()?;
         let clock = opening.map_or_else(Clock::machine, |opening| Clock::with_offset(opening.clock_offset));
-        Ok(Self { case, packs, state: State::from_records(&records), records: records.len(), clock })
+        Ok(Self { case, packs, state: State::from_records(&records), records, clock })
     }
 
     /// Refuses an instance that is missing, not wanted, or unknown: a slip must not become a record.

@@ -1,8 +1,8 @@
 //! Updates get onto a machine as they were verified, what they replace is kept, and the old ones come back.
 //!
 //! The machine is this one behind an overlay, with a real sshd, apt and dnf; nothing is written to the real disk. The
-//! packages are a real one, rebuilt under new version numbers, in a repository that a real gpg signed. Needs root; where
-//! something is missing the tests say so, under `CI` they fail.
+//! packages are a real one, rebuilt under new version numbers, in a repository that a real gpg signed. Needs root;
+//! where something is missing the tests say so, under `CI` they fail.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -105,20 +105,25 @@ fn shell(dir: &Path, script: &str) -> String {
 
 /// Two versions of a real package, as a signed repository has them, and one that fails when it is installed.
 const REPOSITORY: &str = r#"
-export GNUPGHOME="$PWD/gpg"; mkdir -m 700 gpg repository; gpg="gpg --batch --quiet --pinentry-mode loopback --passphrase ''"
+export GNUPGHOME="$PWD/gpg"; mkdir -m 700 gpg repository
+gpg="gpg --batch --quiet --pinentry-mode loopback --passphrase ''"
 eval "$gpg --quick-generate-key 'Vendor <psirt@example.com>' ed25519 sign never"
 gpg --export > key.gpg; gpg --list-keys --with-colons | sed -n 's/^fpr:::::::::\([^:]*\):.*/\1/p' > print
 for version in one two broken; do
     rm -rf root; mkdir -p root/DEBIAN
     dpkg-query -L minisign | while read -r file; do if [ -f "$file" ]; then install -D "$file" "root$file"; fi; done
     case $version in one) number=1 ;; two) number=2 ;; broken) number=3 ;; esac
-    dpkg-query -s minisign | grep -v -e '^Status:' -e '^Conffiles:' | sed "s/^Version: .*/&+portcullis$number/" > root/DEBIAN/control
+    dpkg-query -s minisign | grep -v -e '^Status:' -e '^Conffiles:' |
+        sed "s/^Version: .*/&+portcullis$number/" > root/DEBIAN/control
     mkdir -p root/usr/share/minisign; echo "$version" > root/usr/share/minisign/release
-    if [ $version = broken ]; then printf '#!/bin/sh\nexit 1\n' > root/DEBIAN/postinst; chmod 755 root/DEBIAN/postinst; fi
+    if [ $version = broken ]; then
+        printf '#!/bin/sh\nexit 1\n' > root/DEBIAN/postinst; chmod 755 root/DEBIAN/postinst
+    fi
     dpkg-deb --root-owner-group --build root repository/minisign_$version.deb > build.log
 done
 cd repository; apt-ftparchive packages . > Packages; xz -k Packages
-apt-ftparchive -o APT::FTPArchive::Release::Origin=Example -o APT::FTPArchive::Release::Codename=stable release . > ../Release
+name=APT::FTPArchive::Release
+apt-ftparchive -o $name::Origin=Example -o $name::Codename=stable release . > ../Release
 cd ..; eval "$gpg --output InRelease --clear-sign Release"; gpgconf --kill all
 "#;
 
@@ -301,10 +306,21 @@ fn rpm_packages_go_up_and_down_again() {
     shell(
         place.machine.dir.path(),
         "for n in 1 2; do
-            printf 'Name: gateway\\nVersion: %s.0\\nRelease: 1\\nSummary: x\\nLicense: MIT\\nBuildArch: noarch\\n' $n > $n.spec
-            printf '%%%%description\\nx\\n%%%%install\\nmkdir -p %%{buildroot}/opt\\necho %s > %%{buildroot}/opt/release\\n' $n >> $n.spec
-            printf '%%%%files\\n/opt/release\\n' >> $n.spec
-            sed -i 's/%%%%/%/g; s/%%/%/g' $n.spec
+            sed \"s/NUMBER/$n/\" > $n.spec <<'END'
+Name: gateway
+Version: NUMBER.0
+Release: 1
+Summary: x
+License: MIT
+BuildArch: noarch
+%description
+x
+%install
+mkdir -p %{buildroot}/opt
+echo NUMBER > %{buildroot}/opt/release
+%files
+/opt/release
+END
             rpmbuild --quiet -bb --define \"_topdir $PWD/build\" $n.spec
          done
          export GNUPGHOME=$PWD/gpg

@@ -5,6 +5,7 @@ mod authoring;
 mod bad_input;
 mod directives;
 mod discover;
+mod gate;
 mod hunt;
 mod install;
 mod lab;

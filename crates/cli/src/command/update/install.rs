@@ -24,7 +24,8 @@ use crate::ui::Ui;
 ///
 /// Only packages that `update verify` would let in are installed, byte for byte: they go into the case, and from there
 /// to the machine, which downloads nothing. What they replace is copied into the case first. A person approves the file
-/// by its digest, and `mitigate apply` does exactly what it says. That it went through proves nothing: `update prove` does.
+/// by its digest, and `mitigate apply` does exactly what it says. That it went through proves nothing: `update prove`
+/// does.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Name of the instance

@@ -28,8 +28,8 @@ const LARGEST: u64 = 4 << 30;
 /// Say whether a package is the one that its publisher made
 ///
 /// It counts by a digest or a key that the pack pins, or that you do; a repository's signed list speaks for all that it
-/// names. Signatures beside the package (`.asc`, `.sig`, `.minisig`, `.sigstore.json`) are found by themselves. Nothing is asked over the
-/// network, and nothing is installed.
+/// names. Signatures beside the package (`.asc`, `.sig`, `.minisig`, `.sigstore.json`) are found by themselves. Nothing
+/// is asked over the network, and nothing is installed.
 ///
 /// Exits 0 if all are verified, 1 if one is not.
 #[derive(clap::Args, Debug)]
@@ -210,7 +210,7 @@ impl<'a> Believed<'a> {
             return Ok(believed);
         }
         Err(CommandError::new("nobody is pinned whose word would count").hint(
-            "give --sha256, --key with --fingerprint, --minisign, --identity with --issuer, or a pack with an update.toml",
+            "give --sha256, --key with --fingerprint, --minisign, --identity with --issuer, or a pack that pins keys",
         ))
     }
 
