@@ -5,10 +5,14 @@
 //! Framework 2.0, OASIS Standard, sections 3.1.2 (branches), 3.2.1 (document), 3.2.2 (product tree), 3.2.3
 //! (vulnerabilities).
 
+mod span;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Deserialize;
+
+pub use span::Span;
 
 /// The largest document that is read, in bytes. The standard recommends to accept 150 MB; an advisory on one product
 /// has less than one.
@@ -33,6 +37,9 @@ pub struct Advisory {
 /// What an advisory is.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Document {
+    /// Which profile of the standard it follows: `csaf_security_advisory`.
+    #[serde(default)]
+    pub category: String,
     /// Its title.
     pub title: String,
     /// Who publishes it.
@@ -59,6 +66,9 @@ pub struct Tracking {
     pub current_release_date: Timestamp,
     /// The version.
     pub version: String,
+    /// `draft`, `interim`, `final`.
+    #[serde(default)]
+    pub status: String,
 }
 
 /// A vulnerability.
@@ -68,7 +78,7 @@ pub struct Vulnerability {
     pub cve: Option<String>,
     /// Which products it is about, by their ids.
     #[serde(default)]
-    product_status: BTreeMap<String, Vec<String>>,
+    pub(crate) product_status: BTreeMap<String, Vec<String>>,
     /// What helps.
     #[serde(default)]
     pub remediations: Vec<Remediation>,
@@ -85,6 +95,9 @@ pub struct Remediation {
     pub date: Option<Timestamp>,
     /// Where.
     pub url: Option<String>,
+    /// For which products; none named: for all of the vulnerability's.
+    #[serde(default)]
+    pub(crate) product_ids: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -93,6 +106,15 @@ struct Tree {
     branches: Vec<Branch>,
     #[serde(default)]
     full_product_names: Vec<FullName>,
+    #[serde(default)]
+    relationships: Vec<Relationship>,
+}
+
+/// One product on, in or with another, which together have an id of their own.
+#[derive(Debug, Clone, Deserialize)]
+struct Relationship {
+    product_reference: String,
+    full_product_name: FullName,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -203,6 +225,12 @@ impl Advisory {
         let flat = self.product_tree.full_product_names.iter();
         found.extend(flat.map(|name| Listed::default().named(name)));
         found
+    }
+
+    /// What is one product on, in or with another: its id, and the id of the first.
+    pub(crate) fn together(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.product_tree.relationships.iter();
+        all.map(|one| (one.full_product_name.product_id.as_str(), one.product_reference.as_str()))
     }
 
     /// The ids of products of which any vulnerability says one of these: `known_affected`, `fixed`.

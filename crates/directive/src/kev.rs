@@ -3,6 +3,7 @@
 //! Source: Cybersecurity and Infrastructure Security Agency, Known Exploited Vulnerabilities Catalog, JSON schema of
 //! 25 August 2025. Seven entries of that day have a due date before the day on which they were added.
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Deserialize;
 
@@ -11,7 +12,11 @@ pub const LARGEST: usize = 64 << 20;
 
 /// The catalogue, as far as we read it.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Catalogue {
+    /// When it was released.
+    #[serde(default)]
+    pub date_released: Option<Timestamp>,
     /// The entries.
     pub vulnerabilities: Vec<Entry>,
 }

@@ -21,6 +21,7 @@ pub mod judge;
 pub mod kev;
 mod ledger;
 pub mod mitigation;
+pub mod notice;
 pub mod pack;
 pub mod pattern;
 pub mod plan;

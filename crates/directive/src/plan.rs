@@ -4,7 +4,10 @@
 //! comes back, minus what is recorded.
 //! Source: design section 2, "Flow of one step".
 
+mod clock;
 mod mitigation;
+
+use std::collections::BTreeMap;
 
 use jiff::{Span, Timestamp};
 
@@ -12,6 +15,8 @@ use crate::action::{Action, Does, Each, OwnerKind, When};
 use crate::deadline::{Due, Moments};
 use crate::gate::{self, Proof};
 use crate::pack::Pack;
+use crate::plan::clock::Source;
+use crate::product::Current;
 use crate::record::{Duty, Owner, Status, WaitsFor, short_digest};
 use crate::state::{Known, Log, State};
 use crate::verdict::Verdict;
@@ -63,9 +68,16 @@ pub enum Again {
 /// Says what a pack obliges to, given what a case holds, at `now`.
 pub fn plan(pack: &Pack, state: &State, now: Timestamp, again: Again) -> Plan {
     let mut plan = Plan { rest: rest(pack, now), ..Plan::default() };
+    let current = state.current(&pack.product);
+    let sources: BTreeMap<&str, Vec<Source<'_>>> = state
+        .instances_of(&pack.product.name)
+        .map(|known| (known.instance.name.as_str(), clock::sources(pack, &current, state, known, now)))
+        .collect();
     for action in pack.in_force(now) {
         for subject in subjects(pack, state, action) {
-            let case = Case { pack, state, action, subject, now };
+            let of = subject.and_then(|known| sources.get(known.instance.name.as_str()));
+            let sources = of.map(Vec::as_slice).unwrap_or_default();
+            let case = Case { pack, current: &current, state, action, subject, sources, now };
             if let Some(owed) = case.duty() {
                 plan.steps.extend(case.step(&owed, again));
                 plan.duties.push(owed);
@@ -96,12 +108,25 @@ fn subjects<'a>(pack: &'a Pack, state: &'a State, action: &Action) -> Vec<Option
     }
 }
 
+/// For which of the sources of a duty a release has to be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Released {
+    /// Something can be installed.
+    ForOne,
+    /// Nothing is left that only waiting helps against.
+    ForAll,
+}
+
 /// One action for one subject.
 struct Case<'a> {
     pack: &'a Pack,
+    /// The product as advisories have it today.
+    current: &'a Current,
     state: &'a State,
     action: &'a Action,
     subject: Option<&'a Known>,
+    /// Why the subject is affected.
+    sources: &'a [Source<'a>],
     now: Timestamp,
 }
 
@@ -129,8 +154,8 @@ impl Case<'_> {
     /// The duty, or `None` if the action is not owed by this subject.
     fn duty(&self) -> Option<Owed> {
         let action = self.action;
-        let over = action.until.as_ref().is_some_and(|until| self.holds(until));
-        if over || !self.holds(&action.when) {
+        let over = action.until.as_ref().is_some_and(|until| self.holds(until, Released::ForAll));
+        if over || !self.holds(&action.when, Released::ForOne) {
             return None;
         }
         let done = self.done(action);
@@ -142,12 +167,29 @@ impl Case<'_> {
         if stands.is_some_and(|known| mitigation::outlives(known, &self.name())) {
             return Some(self.owed(false, None, self.why(&done)));
         }
+        // What was done or decided before an advisory called the version affected was no answer to it.
+        let reopened = self.reopened();
+        let counts = |at: Timestamp| reopened.is_none_or(|since| at > since);
         let instead = action.instead.iter().filter_map(|id| self.pack.action(id.get_ref()));
-        if let Some(other) = instead.into_iter().find(|other| self.is_done(other)) {
+        let answers = |other: &&Action| match other.does {
+            // A workaround shuts the holes that it was written for.
+            Does::Mitigate => reopened.is_none() && self.is_done(other),
+            _ => self.done(other).into_iter().any(counts),
+        };
+        if let Some(other) = instead.into_iter().find(answers) {
             return Some(self.owed(true, None, format!("{} was done instead", other.id.get_ref())));
         }
-        if let Some((_, _, step)) = self.log().skipped(&self.name()) {
+        if let Some((_, _, step)) = self.log().skipped(&self.name()).filter(|(at, _, _)| counts(*at)) {
             return Some(self.owed(true, None, format!("not done: {}", step.why)));
+        }
+        let open = self.open(&done);
+        if let Some(first) = open.first() {
+            let sources: Vec<&str> = open.iter().filter_map(|one| one.why.as_deref()).collect();
+            let why = match sources.is_empty() {
+                true => self.why(&done),
+                false => format!("{}; {}", self.why(&done), sources.join("; ")),
+            };
+            return Some(self.owed(false, first.due, why));
         }
         let discharged = action.due.is_discharged(&done) && self.is_decided();
         let due = if discharged { None } else { action.due.next(&self.moments(), self.pack.calendar(), &done) };
@@ -172,7 +214,7 @@ impl Case<'_> {
     }
 
     /// Whether every part of a condition holds.
-    fn holds(&self, when: &When) -> bool {
+    fn holds(&self, when: &When, released: Released) -> bool {
         let known = self.subject;
         let verdict =
             when.verdict.is_empty() || known.and_then(Known::verdict).is_some_and(|v| when.verdict.contains(&v));
@@ -181,7 +223,7 @@ impl Case<'_> {
         let version = when.version.is_empty() || when.version.contains(&status);
         let owner =
             when.owner.is_empty() || known.is_some_and(|known| when.owner.contains(&kind(&known.instance.owner)));
-        let release = when.release.is_none_or(|wanted| wanted == self.pack.product.fixing_release(self.now).is_some());
+        let release = when.release.is_none_or(|wanted| wanted == self.is_released(released == Released::ForAll));
         let mark = when.mark.iter().all(|(mark, value)| self.mark(mark).is_some_and(|stated| stated == value));
         verdict && ever && version && owner && release && mark
     }

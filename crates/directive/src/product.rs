@@ -5,11 +5,13 @@
 //! Never says "affected" on the word of a banner that a distribution fixes without changing it.
 //! Source: ED 21-03 action 3; the advisories that each pack's `SOURCES.md` names.
 
+mod current;
 mod integrity;
 mod vulnerability;
 mod weigh;
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -18,6 +20,8 @@ use crate::pattern::Pattern;
 use crate::record::{Confidence, Status, Witness};
 use crate::text::escape;
 use crate::version::Scheme;
+pub use current::Current;
+pub(crate) use current::{again, is_affected_by};
 pub use integrity::{Fingerprint, Integrity, MetadataRule, Octal, SignatureScheme, SignedManifest};
 pub use vulnerability::Exposure;
 
@@ -82,6 +86,34 @@ pub struct Range {
     /// The vulnerabilities meant.
     #[serde(default)]
     pub cve: Vec<String>,
+    /// The last affected version, where an advisory says that and not which comes next.
+    #[serde(skip)]
+    pub through: Option<String>,
+    /// The advisory that says so; absent: the pack itself.
+    #[serde(skip)]
+    pub by: Option<String>,
+}
+
+impl Range {
+    /// Whether it holds a version.
+    pub(crate) fn holds(&self, scheme: Scheme, version: &str) -> bool {
+        let order = |other: &String| scheme.compare(version, other);
+        self.from.as_ref().is_none_or(|from| matches!(order(from), Some(Ordering::Equal | Ordering::Greater)))
+            && self.before.as_ref().is_none_or(|end| order(end) == Some(Ordering::Less))
+            && self.through.as_ref().is_none_or(|end| matches!(order(end), Some(Ordering::Less | Ordering::Equal)))
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.from.as_ref().map_or(Ok(()), |from| write!(f, " from {from}"))?;
+        self.before.as_ref().map_or(Ok(()), |end| write!(f, " before {end}"))?;
+        self.through.as_ref().map_or(Ok(()), |end| write!(f, " through {end}"))?;
+        if !self.cve.is_empty() {
+            write!(f, " ({})", self.cve.join(", "))?;
+        }
+        self.by.as_ref().map_or(Ok(()), |by| write!(f, ", by {by}"))
+    }
 }
 
 /// A version that the vendor released.
@@ -212,7 +244,7 @@ impl Product {
         }
         let low = self.in_affected(version);
         // What only begins with this version may be any later version with the same beginning.
-        let high = if told.exact { low.clone() } else { self.in_affected(&format!("{version}.{}", u32::MAX)) };
+        let high = if told.exact { low.clone() } else { self.in_affected(&current::longest(version)) };
         match (low, high) {
             (Some(range), Some(_)) if self.backports.is_empty() => {
                 (Status::Affected, format!("in the affected range{range}"))
@@ -231,23 +263,16 @@ impl Product {
 
     /// The affected range that holds `version`, described.
     fn in_affected(&self, version: &str) -> Option<String> {
-        let range = self.affected.iter().find(|range| self.is_in(range, version))?;
-        let from = range.from.as_deref().map(|from| format!(" from {from}")).unwrap_or_default();
-        let to = range.before.as_deref().map(|end| format!(" before {end}")).unwrap_or_default();
-        let cve = if range.cve.is_empty() { String::new() } else { format!(" ({})", range.cve.join(", ")) };
-        Some(format!("{from}{to}{cve}"))
+        self.affected.iter().find(|range| self.is_in(range, version)).map(Range::to_string)
     }
 
     /// Whether a range holds a version.
     fn is_in(&self, range: &Range, version: &str) -> bool {
-        let not_before =
-            |from: &String| matches!(self.scheme.compare(version, from), Some(Ordering::Equal | Ordering::Greater));
-        let before = |end: &String| self.scheme.compare(version, end) == Some(Ordering::Less);
-        range.from.as_ref().is_none_or(not_before) && range.before.as_ref().is_none_or(before)
+        range.holds(self.scheme, version)
     }
 
     /// The latest release up to `now` that is not affected itself.
-    pub fn fixing_release(&self, now: Timestamp) -> Option<&Release> {
+    pub(crate) fn fixing_release(&self, now: Timestamp) -> Option<&Release> {
         self.releases
             .iter()
             .filter(|release| release.released <= now && self.in_affected(&release.version).is_none())

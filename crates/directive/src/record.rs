@@ -16,6 +16,7 @@ pub use crate::filing::{Attestation, Filings, Receipt, Submission, SubmissionWay
 pub use crate::instance::{Confidence, Instance, InstanceState, Owner, Status, Version, Witness};
 pub use crate::ledger::{Difference, Ledger, Merge, ThirdParty, UdpCount, Way};
 pub use crate::mitigation::{ChangeStep, Proof, Stage};
+pub use crate::notice::{Affected, Exploited, Fixed, Look, Notice};
 use crate::text::Text;
 pub use crate::times::Times;
 pub use crate::traces::{Account, AccountKind, LogReach, Moment};
@@ -120,6 +121,12 @@ pub enum Body {
     Submission(Submission),
     /// The authority took a report.
     Receipt(Receipt),
+    /// A verified advisory, as it concerns a product.
+    Advisory(Notice),
+    /// A vulnerability that is exploited, by the catalogue.
+    Exploited(Exploited),
+    /// A look at what a provider of advisories publishes.
+    Look(Look),
     /// The last line of a stream. A stream without one is incomplete.
     Summary(Summary),
 }

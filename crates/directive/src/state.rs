@@ -3,6 +3,8 @@
 //! A pure fold over the records in their order: the same records give the same state, on any
 //! machine, at any time. Nothing is known that is not a record.
 
+mod following;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -10,9 +12,10 @@ use jiff::Timestamp;
 use crate::mitigation::Mitigation;
 use crate::record::{
     Account, Body, Conclusion, Coverage, Filings, Finding, Gap, Instance, InstanceState, Ledger, Mark, Merge, Moment,
-    Opening, Outcome, Record, Status, Step, Version,
+    Opening, Outcome, Record, Status, Step, Witness,
 };
 use crate::verdict::Verdict;
+pub use following::{Followed, Following, doubts};
 
 /// What is known of a case.
 #[derive(Debug, Clone, Default)]
@@ -29,12 +32,14 @@ pub struct State {
     pub gaps: Vec<Gap>,
     /// What became of its reports.
     pub filings: Filings,
+    /// Advisories and the catalogue of exploited vulnerabilities.
+    pub following: Following,
 }
 
 /// What is known of one instance.
 #[derive(Debug, Clone)]
 pub struct Known {
-    /// Everything that discoveries and checks said of it, merged.
+    /// Everything that discoveries and checks said of it, merged; the version as advisories judge it since.
     pub instance: Instance,
     /// When it became known.
     pub since: Timestamp,
@@ -57,6 +62,8 @@ pub struct Known {
     pub changes: BTreeMap<String, Mitigation>,
     /// The id of the latest record that speaks about its identity or version.
     pub record: String,
+    /// Witnesses of the version, as they were recorded.
+    told: Vec<Witness>,
     pending: Checked,
 }
 
@@ -130,6 +137,7 @@ impl Known {
             resets: BTreeMap::new(),
             changes: BTreeMap::new(),
             record: String::new(),
+            told: Vec::new(),
             pending: Checked::default(),
         }
     }
@@ -170,10 +178,8 @@ impl Known {
             }
         }
         mine.facts.extend(other.facts.iter().map(|(name, value)| (name.clone(), value.clone())));
-        let mut witnesses = std::mem::take(&mut mine.version.witnesses);
-        witnesses.retain(|old| !other.version.witnesses.iter().any(|new| new.source == old.source));
-        witnesses.extend(other.version.witnesses.iter().cloned());
-        mine.version = Version::from_witnesses(witnesses);
+        self.told.retain(|old| !other.version.witnesses.iter().any(|new| new.source == old.source));
+        self.told.extend(other.version.witnesses.iter().cloned());
         self.record = record.to_owned();
     }
 }
@@ -203,7 +209,16 @@ impl State {
                 self.instances.values_mut().for_each(|known| known.merge = None);
             }
             (Body::Merge(merge), Some(name)) => self.known(name, at).merge = Some(merge.clone()),
-            (Body::Instance(instance), _) => self.known(&instance.name, at).merge(instance, &record.id),
+            (Body::Instance(instance), _) => {
+                let following = std::mem::take(&mut self.following);
+                let known = self.known(&instance.name, at);
+                known.merge(instance, &record.id);
+                known.judge(&following);
+                self.following = following;
+            }
+            (Body::Advisory(notice), _) => self.follow(at, notice),
+            (Body::Exploited(entry), _) => self.following.exploited(entry),
+            (Body::Look(look), _) => self.following.look(look),
             (Body::Finding(finding), Some(name)) => self.known(name, at).pending.findings.push(finding.clone()),
             (Body::Gap(gap), Some(name)) => self.known(name, at).pending.gaps.push(gap.clone()),
             (Body::Gap(gap), None) => self.gaps.push(gap.clone()),

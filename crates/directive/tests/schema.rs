@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use directive::record::*;
 use directive::text::Text;
 use directive::verdict::Verdict;
+use directive::version::Scheme;
 use jiff::Timestamp;
 
 fn path(name: &str) -> PathBuf {
@@ -49,6 +50,9 @@ fn records() -> Vec<Record> {
         (None, Body::Attestation(attestation())),
         (None, Body::Submission(submission())),
         (None, Body::Receipt(receipt())),
+        (None, Body::Advisory(notice())),
+        (None, Body::Exploited(exploited())),
+        (None, Body::Look(look())),
         (None, Body::Summary(summary())),
     ];
     let stamped = bodies.into_iter().enumerate();
@@ -345,6 +349,55 @@ fn receipt() -> Receipt {
         fingerprint: "SHA256:def".into(),
         statement: "portcullis-receipt 1\n".into(),
         signature: "-----BEGIN SSH SIGNATURE-----\n".into(),
+    }
+}
+
+fn notice() -> Notice {
+    Notice {
+        provider: "https://psirt.example/provider-metadata.json".into(),
+        publisher: "Example PSIRT".into(),
+        advisory: "SA44858".into(),
+        version: "2".into(),
+        title: "Several vulnerabilities".into(),
+        released: at("2021-08-02T16:00:00Z"),
+        updated: at("2021-08-10T16:00:00Z"),
+        product: "Pulse Connect Secure".into(),
+        scheme: Scheme::Segments,
+        backported: false,
+        cve: vec!["CVE-2021-22937".into()],
+        affected: vec![Affected {
+            from: Some("9.1R1".into()),
+            before: Some("9.1R12".into()),
+            through: None,
+            cve: vec!["CVE-2021-22937".into()],
+        }],
+        fixed: vec![Fixed { version: "9.1R12".into(), released: at("2021-08-02T16:00:00Z") }],
+        undecided: vec!["the publisher still looks into CVE-2021-22938".into()],
+        url: "https://psirt.example/white/2021/sa44858.json".into(),
+        listed: Some(at("2021-08-10T16:00:00Z")),
+        sha256: "07".repeat(32),
+        signed_by: "AB".repeat(20),
+        signed: at("2021-08-10T16:00:00Z"),
+    }
+}
+
+fn exploited() -> Exploited {
+    Exploited {
+        cve: "CVE-2021-22937".into(),
+        name: "Unrestricted file upload".into(),
+        added: "2021-11-03".parse().unwrap(),
+        due: "2021-11-17".parse().ok(),
+        catalogue: Some(at("2021-11-03T00:00:00Z")),
+        sha256: "08".repeat(32),
+    }
+}
+
+fn look() -> Look {
+    Look {
+        provider: "https://psirt.example/provider-metadata.json".into(),
+        until: at("2021-08-10T16:00:00Z"),
+        again: vec!["https://psirt.example/white/2021/sa44860.json".into()],
+        gaps: vec![gap()],
     }
 }
 

@@ -16,8 +16,9 @@ const ROOMS: &[&str] = &["discover", "check", "mitigate", "update", "report"];
 /// Who may use whom.
 fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let everything =
-        [GROUND, ROOMS, &["case", "remote", "respond", "lab", "tuf", "pdf", "attest", "serve", "signer"]].concat();
-    let table: [(&str, Vec<&str>); 22] = [
+        [GROUND, ROOMS, &["case", "remote", "respond", "lab", "tuf", "pdf", "attest", "serve", "signer", "csaf"]]
+            .concat();
+    let table: [(&str, Vec<&str>); 23] = [
         ("directive", vec![]),
         // Parsers of hostile disks: they know bytes at offsets and nothing of the product.
         ("image", vec![]),
@@ -37,6 +38,8 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("update", vec!["directive", "signer"]),
         // Signatures of vendors: heavy, and it meets what a network brings.
         ("signer", vec!["directive"]),
+        // Lists of advisories: it asks servers, so that no room stands on it.
+        ("csaf", vec!["directive", "signer"]),
         // It turns a state into words, so that it needs no bytes of an instance.
         ("report", vec!["directive"]),
         // Statements and signatures on both sides of the authority's door: texts and keys, nothing of an instance.

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 
 /// The crates that look at instances. In them, a string in kebab-case is a code until it is said
 /// here that it is not.
-const LOOKING: [&str; 7] = ["evidence", "feed", "discover", "check", "mitigate", "update", "respond"];
+const LOOKING: [&str; 8] = ["evidence", "feed", "discover", "check", "mitigate", "update", "respond", "csaf"];
 
 /// Strings in kebab-case that are no codes, and what they are.
 const NO_CODES: [(&str, &str); 29] = [

@@ -165,7 +165,8 @@ fn tree(report: &Report, pack: &Pack) -> ProductTree {
 }
 
 fn vulnerabilities(report: &Report, pack: &Pack) -> Vec<Vulnerability> {
-    let cves = pack.product.cves();
+    let product = report.product(pack);
+    let cves = product.cves();
     if cves.is_empty() {
         return vec![vulnerability(report, pack, None)];
     }
@@ -174,11 +175,12 @@ fn vulnerabilities(report: &Report, pack: &Pack) -> Vec<Vulnerability> {
 
 /// One vulnerability, or what the directive is about where its pack names none by number.
 fn vulnerability(report: &Report, pack: &Pack, cve: Option<&str>) -> Vulnerability {
+    let product = report.product(pack);
     let mut by_exposure: BTreeMap<Exposure, Vec<String>> = BTreeMap::new();
     for of in &report.instances {
         let version = &of.instance.version;
         let exposure = match (cve, version.status) {
-            (Some(cve), status) => pack.product.exposure(cve, version.value.as_deref(), status),
+            (Some(cve), status) => product.exposure(cve, version.value.as_deref(), status),
             (None, Status::Affected) => Exposure::Affected,
             (None, Status::Fixed) => Exposure::Fixed,
             (None, Status::Unknown) => Exposure::Unknown,
@@ -211,10 +213,12 @@ fn vulnerability(report: &Report, pack: &Pack, cve: Option<&str>) -> Vulnerabili
 
 fn description(report: &Report, pack: &Pack, cve: Option<&str>) -> String {
     let named = |range: &&directive::product::Range| cve.is_none_or(|cve| range.cve.iter().any(|named| named == cve));
-    let ranges = pack.product.affected.iter().filter(named).map(|range| {
+    let product = report.product(pack);
+    let ranges = product.affected().iter().filter(named).map(|range| {
         let from = range.from.as_deref().map(|from| format!("from {from} ")).unwrap_or_default();
-        let before = range.before.as_deref().map(|end| format!("before {end}")).unwrap_or_default();
-        format!("{from}{before}").trim_end().to_owned()
+        let before = range.before.as_deref().map(|end| format!("before {end}"));
+        let through = range.through.as_deref().map(|end| format!("through {end}"));
+        format!("{from}{}", before.or(through).unwrap_or_default()).trim_end().to_owned()
     });
     let ranges: Vec<_> = ranges.filter(|range| !range.is_empty()).collect();
     let affected = if ranges.is_empty() { String::new() } else { format!(" Affected: {}.", ranges.join(", and ")) };
@@ -227,7 +231,7 @@ fn remediations(report: &Report, pack: &Pack, affected: &[String]) -> Vec<Remedi
         return Vec::new();
     }
     let of = |category, date, details| Remediation { category, date, details, product_ids: affected.to_vec() };
-    let mut remediations = vec![match pack.product.fixing_release(report.at) {
+    let mut remediations = vec![match report.product(pack).fixing_release(report.at) {
         Some(release) => {
             let note = if release.note.is_empty() { String::new() } else { format!(": {}", release.note) };
             of("vendor_fix", Some(moment(release.released)), format!("Update to {}{note}.", release.version))

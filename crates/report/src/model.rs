@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use directive::pack::Pack;
 use directive::plan::Plan;
+use directive::product::Current;
 use directive::record::{
-    Account, Conclusion, Coverage, DutyCount, Finding, Gap, Instance, Ledger, Merge, Moment, PackRef, WaitsFor,
+    Account, Conclusion, Coverage, DutyCount, Finding, Gap, Instance, Ledger, Merge, Moment, Notice, PackRef, WaitsFor,
 };
 use directive::state::{Known, State};
 use directive::verdict::Verdict;
@@ -54,8 +55,11 @@ pub struct Report {
     pub instances: Vec<InstanceReport>,
     /// The latest count of addresses.
     pub ledger: Option<Ledger>,
-    /// What the count could not see.
+    /// What the count could not see, and what the latest looks at advisories did not.
     pub gaps: Vec<Gap>,
+    /// Advisories about the product that the case follows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub advisories: Vec<Notice>,
     /// The authority's form.
     pub form: Filled,
     /// The zone in which the directive's days are counted.
@@ -154,10 +158,18 @@ impl Report {
             duties,
             instances,
             ledger: state.ledger.as_ref().map(|(_, _, ledger)| ledger.clone()),
-            gaps: state.gaps.clone(),
+            gaps: state.gaps.iter().cloned().chain(state.following.gaps()).collect(),
+            advisories: state.following.notices(&pack.product.name).map(|one| one.notice.clone()).collect(),
             form: fill(pack, state),
             zone: pack.zone.clone(),
         }
+    }
+}
+
+impl Report {
+    /// The product of its pack, with what the advisories of the case say of it.
+    pub(crate) fn product(&self, pack: &Pack) -> Current {
+        Current::of(&pack.product, &self.advisories)
     }
 }
 

@@ -153,7 +153,8 @@ impl<'a> Bundle<'a> {
     }
 
     fn vulnerabilities(&mut self, infrastructure: &str, of: &InstanceReport) {
-        for cve in self.pack.product.vulnerabilities(of.instance.version.value.as_deref()) {
+        let product = self.report.product(self.pack);
+        for cve in product.vulnerabilities(of.instance.version.value.as_deref()) {
             let reference =
                 External { source_name: "cve".into(), external_id: Some(cve.to_owned()), description: None };
             let body = Body::Vulnerability { name: cve.to_owned(), external_references: vec![reference] };

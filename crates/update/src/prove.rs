@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use directive::pack::Pack;
 use directive::product::Told;
-use directive::record::{Finding, Gap, Record, Severity, Status};
+use directive::record::{Body, Finding, Gap, Record, Severity, Status};
 use directive::state::{Known, State};
 use directive::text::Text;
 use jiff::Timestamp;
@@ -79,8 +79,11 @@ const ENOUGH: usize = 2;
 pub fn prove(pack: &Pack, records: &[Record], instance: &str, claim: Claim<'_>) -> Option<Judged> {
     let whole = State::from_records(records);
     let known = whole.instances.get(instance)?;
-    let after = State::from_records(records.iter().filter(|record| record.at > claim.since));
-    let asked = Asked { pack, after: after.instances.get(instance), claim, is_counted: after.ledger.is_some() };
+    // What advisories say holds for whatever is seen, whenever they came.
+    let counts = |record: &&Record| record.at > claim.since || matches!(record.body, Body::Advisory(_));
+    let after = State::from_records(records.iter().filter(counts));
+    let (current, is_counted) = (whole.current(&pack.product), after.ledger.is_some());
+    let asked = Asked { pack, current, after: after.instances.get(instance), claim, is_counted };
     let witnesses = vec![asked.files(), asked.network(), asked.running(), asked.own_word()];
     let mut findings: Vec<Finding> = contradictions(&asked, &witnesses).into_iter().collect();
     let (rollbacks, mut gaps) = rollbacks(&asked);
@@ -152,7 +155,7 @@ fn rollbacks(asked: &Asked<'_>) -> (Vec<Finding>, Vec<Gap>) {
     for other in others {
         let status = other.version.as_ref().map(|version| {
             let told = Told { source: other.name.clone(), version: version.clone(), exact: true, ..Told::default() };
-            asked.pack.product.witness(&told).status
+            asked.current.witness(&told).status
         });
         let (name, version) = (&other.name, other.version.as_deref().unwrap_or("an unknown version"));
         match status {

@@ -7,6 +7,7 @@
 use std::cmp::Ordering;
 
 use directive::pack::Pack;
+use directive::product::Current;
 use directive::record::{Finding, InstalledGeneration, Status, Witness};
 use directive::state::{Checked, Known};
 use directive::version::Scheme;
@@ -19,6 +20,8 @@ const OTHER_FILES: [&str; 3] = ["file-modified", "file-missing", "manifest-disag
 /// What is asked about an instance.
 pub(crate) struct Asked<'a> {
     pub(crate) pack: &'a Pack,
+    /// The product as advisories have it today.
+    pub(crate) current: Current,
     /// What was seen of it after the update, if anything was. What was seen before says nothing: an address that
     /// answered then and is silent now would accuse an honest instance for ever.
     pub(crate) after: Option<&'a Known>,

@@ -2,17 +2,17 @@
 
 mod install;
 mod verify;
+mod watch;
 
 use std::path::PathBuf;
 
 use ::case::Case;
-use ::directive::pack::Pack;
-use ::directive::product::Told;
+use ::directive::product::{Current, Told};
 use ::directive::record::{Body, DutyCount, Record, Status};
 use ::directive::state::State;
 use ::directive::text::escape;
 use ::directive::verdict::Exit;
-use ::update::prove::{Claim, Judged, Outcome, Word, prove};
+use ::update::prove::{Claim, Judged, Outcome, Word};
 use clap::Subcommand;
 
 use crate::clock::{self, Clock};
@@ -40,6 +40,7 @@ enum What {
     Prove(ProveArgs),
     Verify(Box<verify::Args>),
     Install(Box<install::Args>),
+    Watch(Box<watch::Args>),
 }
 
 #[derive(clap::Args, Debug)]
@@ -70,6 +71,7 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         What::Prove(args) => self::proved(ui, args),
         What::Verify(args) => verify::run(ui, args),
         What::Install(args) => install::run(ui, args),
+        What::Watch(args) => watch::run(ui, args),
     }
 }
 
@@ -85,20 +87,22 @@ fn proved(ui: &mut Ui, args: &ProveArgs) -> Result<Exit, CommandError> {
     };
     let clock = opening.map_or_else(Clock::machine, |opening| Clock::with_offset(opening.clock_offset));
     let records = case.records()?;
-    let version = version(args, &pack, &clock)?;
+    let state = State::from_records(&records);
+    let product = state.current(&pack.product);
+    let version = version(args, &product, &clock)?;
     let told = Told { source: "claim".to_owned(), version: version.clone(), exact: true, ..Told::default() };
-    if pack.product.witness(&told).status == Status::Affected {
+    if product.witness(&told).status == Status::Affected {
         return Err(CommandError::new(format!("{} is affected itself", escape(&version)))
             .hint("an update to it closes nothing: name the version that does with --version"));
     }
     let claim = Claim { version: &version, since: clock::moment(&args.since)? };
-    let judged = prove(&pack, &records, &args.instance, claim)
-        .ok_or_else(|| unknown(&args.instance, &State::from_records(&records)))?;
+    let judged = ::update::prove::prove(&pack, &records, &args.instance, claim)
+        .ok_or_else(|| unknown(&args.instance, &state))?;
     Ok(show(ui, args, &version, &judged, clock.now()))
 }
 
-fn version(args: &ProveArgs, pack: &Pack, clock: &Clock) -> Result<String, CommandError> {
-    let release = || pack.product.fixing_release(clock.now()).map(|release| release.version.clone());
+fn version(args: &ProveArgs, product: &Current, clock: &Clock) -> Result<String, CommandError> {
+    let release = || product.fixing_release(clock.now()).map(|release| release.version.clone());
     args.version.clone().or_else(release).ok_or_else(|| {
         CommandError::new("the pack knows no release that is not affected").hint("say which version with --version")
     })

@@ -21,6 +21,7 @@ mod remove;
 mod resume;
 mod submission;
 mod update;
+mod watch;
 mod workbook;
 
 use std::path::{Path, PathBuf};
