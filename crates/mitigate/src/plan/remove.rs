@@ -177,6 +177,8 @@ fn change(
             lock: Some(format!("{folder}/portcullis-remove.lock")),
         },
         files,
+        keeps: Vec::new(),
+        hands: Vec::new(),
         checks: Vec::new(),
         runs,
         undo: Vec::new(),
@@ -260,6 +262,7 @@ fn file(root: &str, wanted: &Wanted, found: &Found) -> Result<FileChange, String
         content: None,
         content_sha256: wanted.vendor.as_ref().map(|vendor| vendor.sha256.clone()),
         quarantine: Some(quarantine),
+        undo_needs: false,
     })
 }
 
