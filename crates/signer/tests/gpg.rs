@@ -2,6 +2,7 @@
 //!
 //! Keys and signatures are made by a real `gpg`, dated by `--faked-system-time`; `gpgv`, which asks for a fixed set of
 //! keys as we do, is the peer. Where we are stricter, the test says so.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "an integration test with real programs")]
 
 use std::fs;
 use std::path::Path;

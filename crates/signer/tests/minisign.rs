@@ -1,4 +1,5 @@
 //! Minisign: does what the real program signs count, and nothing else?
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "an integration test with real programs")]
 
 use std::fs;
 use std::process::Command;

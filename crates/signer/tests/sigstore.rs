@@ -1,6 +1,7 @@
 //! Sigstore: do real bundles of the public instance count for whom they name, and none of the crafted ones?
 //!
 //! The bundles are those that the library brings for its own tests: real signatures in the real log, and crafted ones.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "an integration test with real programs")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! `mitigate`: shut the hole now, prove that it is shut, and take it back.
 
 mod apply;
+mod import;
 mod journal;
 mod many;
 mod plan;

@@ -2,7 +2,7 @@
 //!
 //! Packages are built by dpkg-deb and rpmbuild, repositories by apt-ftparchive and createrepo_c, signatures by gpg and
 //! rpmsign. Where apt itself can be asked, it is the peer.
-#![expect(clippy::unwrap_used, reason = "an integration test")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "an integration test with real programs")]
 
 mod apt;
 mod dnf;

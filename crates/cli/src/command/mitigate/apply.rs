@@ -4,7 +4,9 @@ use std::path::Path;
 
 use ::case::Case;
 use ::directive::change::{Change, Kind, NotApproved, Written};
-use ::directive::record::{Body, DutyCount, Evidence, Finding, Outcome, Proof, Record, Severity, Step, short_digest};
+use ::directive::record::{
+    Body, DutyCount, Evidence, Finding, Gap, Outcome, Proof, Record, Severity, Step, short_digest,
+};
 use ::directive::scope::Scope;
 use ::directive::state::State;
 use ::directive::text::escape;
@@ -15,9 +17,10 @@ use ::mitigate::quarantine;
 use jiff::Timestamp;
 
 use super::journal::InCase;
-use super::{LoginArgs, Place, change, clock, known, many, scope, show};
+use super::{LoginArgs, Place, change, clock, import, known, many, scope, show};
 use crate::clock::Clock;
 use crate::error::CommandError;
+use crate::open;
 use crate::progress::Stop;
 use crate::ui::Ui;
 
@@ -110,6 +113,7 @@ pub(super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
     })?;
     // The first Ctrl-C ends nothing in the middle: the end is seconds away, and half a change is worse than none.
     let _stop = Stop::listen();
+    let unseen = open.unseen_import()?;
     let mut journal = open.journal(ui);
     let begun = journal.clock.now();
     let mut worker =
@@ -119,6 +123,7 @@ pub(super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
         return Ok(unproved(journal, approved.change(), begun));
     }
     done(&mut journal, &proof, &args.by)?;
+    tell(&mut journal, unseen)?;
     finish(journal, &proof, approved.change().target.kind)
 }
 
@@ -146,8 +151,10 @@ pub(super) fn prove(ui: &mut Ui, args: &ProveArgs) -> Result<Exit, CommandError>
     let scope = scope(&args.place.scope)?;
     let written = open.written.clone();
     let is_approved = known(&open.state, &written).is_some_and(|known| known.approved);
+    let unseen = open.unseen_import()?;
     let mut journal = open.journal(ui);
     let proof = ask(&mut journal, &written, (&scope, &args.place.login), is_approved)?;
+    tell(&mut journal, unseen)?;
     finish(journal, &proof, written.change().target.kind)
 }
 
@@ -233,6 +240,15 @@ impl Open {
         Ok(Self { case, clock, state, written })
     }
 
+    /// What the log does not tell of the import of a vendor's file.
+    fn unseen_import(&self) -> Result<Option<Gap>, CommandError> {
+        if self.written.change().target.kind != Kind::VendorFile {
+            return Ok(None);
+        }
+        let packs = open::packs_of(&[], open::opening(&self.case)?.as_ref())?;
+        Ok(import::unseen(self.written.change(), &packs, &self.state))
+    }
+
     fn is_applied(&self) -> bool {
         known(&self.state, &self.written).is_some_and(::directive::mitigation::Mitigation::is_applied)
     }
@@ -241,6 +257,13 @@ impl Open {
         let instance = self.written.change().from.instance.clone();
         InCase { case: &mut self.case, clock: self.clock, ui, instance, records: Vec::new() }
     }
+}
+
+/// Records a gap and shows it.
+fn tell(journal: &mut InCase<'_>, gap: Option<Gap>) -> Result<(), CommandError> {
+    let Some(gap) = gap else { return Ok(()) };
+    journal.ui.status(format_args!("gap {}: {}", gap.code, escape(&gap.why)));
+    journal.append(Body::Gap(gap)).map_err(|err| CommandError::new(format!("the case cannot be written: {err}")))
 }
 
 fn open_case(dir: &Path) -> Result<Case, CommandError> {

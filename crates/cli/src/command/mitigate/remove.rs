@@ -291,8 +291,11 @@ fn opened(text: &str, login: &LoginArgs, bar: &Bar) -> Result<Box<dyn Source>, C
 /// Mode, and owner with group.
 type Rights = (u32, (u32, u32));
 
+/// The bytes of a file, and what the source says of its rights.
+type Read = (Vec<u8>, Option<Rights>);
+
 /// The bytes of one file, and what the source says of its rights.
-fn bytes(source: &dyn Source, path: &str, name: &str) -> Result<Option<(Vec<u8>, Option<Rights>)>, CommandError> {
+fn bytes(source: &dyn Source, path: &str, name: &str) -> Result<Option<Read>, CommandError> {
     let mut bytes = Vec::new();
     let read = source.stream(path.as_bytes(), &mut |piece| {
         bytes.extend_from_slice(piece);
