@@ -368,7 +368,8 @@ impl Worker<'_> {
                 // One that has ended by itself meanwhile is no failure.
                 self.hands.run(&words, &[])?;
             }
-            // Most end at once or not by themselves: to look often at first and seldom later costs a tenth of the looks.
+            // Most end at once or not by themselves: to look often at first and seldom later costs a tenth of the
+            // looks.
             let (mut waited, mut pause, mut missing) = (0, 20, Vec::new());
             loop {
                 let now = self.children(Some(drain))?;

@@ -1,8 +1,8 @@
 //! Fence: may this address be asked, and may it be asked now?
 //!
 //! The one place in `mitigate` that opens a socket. An address that the scope does not allow is refused before any
-//! packet leaves; all requests of a proof together keep the scope's rate and a budget of their own. Proofs that run side
-//! by side share that rate: it is one for the whole process.
+//! packet leaves; all requests of a proof together keep the scope's rate and a budget of their own. Proofs that run
+//! side by side share that rate: it is one for the whole process.
 //! Rooms do not import one another, so that this is not the fence of `discover`: it knows TCP only, and the same rule.
 //! Never resolves a name. Source: contract, "Scope file".
 

@@ -247,7 +247,8 @@ fn an_isolated_instance_loses_its_visitors_at_once_and_keeps_its_management() {
     assert!(!net.is_open(GATE, "198.18.2.2", 443) && net.is_open(GATE, "198.18.2.2", 22));
     // Nor does the instance get out.
     assert!(!net.is_open(INSTANCE, "198.18.2.1", 22));
-    // A restart takes the table away; what systemd starts then brings it back. Its own check finds nothing wrong with it.
+    // A restart takes the table away; what systemd starts then brings it back. Its own check finds nothing wrong with
+    // it.
     let unit = units.join("portcullis-isolates-vpn1.service");
     net.shell(&format!("systemd-analyze verify {0} 2>&1 | tee said; [ ! -s said ]", unit.display()));
     let link = units.join("sysinit.target.wants/portcullis-isolates-vpn1.service");

@@ -9,8 +9,8 @@ use crate::mitigation::Mitigation;
 use crate::record::Status;
 use crate::state::Known;
 
-/// When the action was last proved, if that still counts at `now`. Where several changes are in effect, one before each of
-/// several proxies, the hole is as open as the worst of them.
+/// When the action was last proved, if that still counts at `now`. Where several changes are in effect, one before
+/// each of several proxies, the hole is as open as the worst of them.
 pub(super) fn proved(known: &Known, action: &str, now: Timestamp) -> Option<Timestamp> {
     if of(known, action).any(|change| change.is_applied() && change.fault(now).is_some()) {
         return None;

@@ -3,9 +3,10 @@
 //! A table of nftables of its own on the machine that its packets pass: the gateway before it, or itself. What is not
 //! one of the ways that stay is refused in both directions, established sessions too: nothing asks what conntrack
 //! thinks of them, and TCP is told so by a reset. Whoever cuts himself off is let in again: while the lock of an
-//! unfinished run stands after two minutes, the machine takes the table away by itself. Where systemd runs, a unit brings
-//! the table back after a restart, before there is a network.
-//! Serves ED 21-03 action 2.b.i ("isolate ... power stays on"). Source: nft(8); systemd.special(7), "network-pre.target".
+//! unfinished run stands after two minutes, the machine takes the table away by itself. Where systemd runs, a unit
+//! brings the table back after a restart, before there is a network.
+//! Serves ED 21-03 action 2.b.i ("isolate ... power stays on"). Source: nft(8); systemd.special(7),
+//! "network-pre.target".
 
 use std::net::SocketAddr;
 

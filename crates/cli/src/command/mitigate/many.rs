@@ -1,8 +1,9 @@
 //! `mitigate`, many: how are a hundred proxies changed side by side, each with its own proof and its own undo?
 //!
-//! `plan` writes one change a proxy into a folder and the list `changes.sha256`, in the form of `sha256sum`. The list is
-//! what a person approves: its digest stands for every byte of every change. One that fails undoes itself and stops no
-//! other. What all have in common is the case, which takes the steps of many in one transaction, and the scope's rate.
+//! `plan` writes one change a proxy into a folder and the list `changes.sha256`, in the form of `sha256sum`. The list
+//! is what a person approves: its digest stands for every byte of every change. One that fails undoes itself and stops
+//! no other. What all have in common is the case, which takes the steps of many in one transaction, and the scope's
+//! rate.
 
 mod journal;
 mod list;

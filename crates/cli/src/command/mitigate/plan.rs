@@ -49,8 +49,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "HOST", default_value = "local", conflicts_with = "hosts")]
     pub(super) host: Vec<String>,
 
-    /// File with a proxy a line: `HOST at=ADDRESS config=PATH pid-file=PATH instance=NAME name=NAME`, all but HOST may be
-    /// left out. Then -o is a folder
+    /// File with a proxy a line: `HOST at=ADDRESS config=PATH pid-file=PATH instance=NAME name=NAME`, all but HOST may
+    /// be left out. Then -o is a folder
     #[arg(long, value_name = "FILE")]
     pub(super) hosts: Option<PathBuf>,
 

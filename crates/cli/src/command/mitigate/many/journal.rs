@@ -1,8 +1,8 @@
 //! `mitigate`, many, journal: how do two hundred machines write one case, each step before it is done?
 //!
 //! Each waits until its own step is stored. Whoever gets hold of the case stores what all others wait with, in one
-//! transaction: a disk that takes five milliseconds for one takes as long for forty. What cannot be stored fails for each
-//! that waited for it.
+//! transaction: a disk that takes five milliseconds for one takes as long for forty. What cannot be stored fails for
+//! each that waited for it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,7 +1,7 @@
 //! `mitigate`, many, list: which changes did a person approve together?
 //!
-//! `changes.sha256`, in the form of `sha256sum`, beside the changes that it lists: `sha256sum -c` reads it too. Its digest
-//! is approved. Every change is read once and held against it; a file more in the folder counts for nothing.
+//! `changes.sha256`, in the form of `sha256sum`, beside the changes that it lists: `sha256sum -c` reads it too. Its
+//! digest is approved. Every change is read once and held against it; a file more in the folder counts for nothing.
 
 use std::collections::BTreeSet;
 use std::path::Path;

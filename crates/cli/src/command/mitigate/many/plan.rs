@@ -1,8 +1,8 @@
 //! `mitigate`, many, plan: which proxies are there, and what is different about each?
 //!
-//! `--host` several times, or `--hosts FILE` with a proxy a line: `ssh://root@front1 at=192.0.2.7:443 config=/etc/x.conf`.
-//! Each is planned by itself, as if it were alone. One that cannot be planned stops all: what was forgotten leaves the
-//! hole open, and nobody looks for it later.
+//! `--host` several times, or `--hosts FILE` with a proxy a line: `ssh://root@front1 at=192.0.2.7:443
+//! config=/etc/x.conf`. Each is planned by itself, as if it were alone. One that cannot be planned stops all: what was
+//! forgotten leaves the hole open, and nobody looks for it later.
 
 use std::path::Path;
 
