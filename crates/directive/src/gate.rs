@@ -165,7 +165,8 @@ impl<'a> Gate<'a> {
         let latest = self.known.and_then(|known| known.checks.last());
         match latest {
             None => Some("it was never checked".to_owned()),
-            Some(check) if since.is_some_and(|since| check.at < since) => {
+            // Times of a case are whole seconds: what is of the same one may be older.
+            Some(check) if since.is_some_and(|since| check.at <= since) => {
                 Some(format!("its latest check, of {:.0}, is older than what was done since", check.at))
             }
             Some(check) if check.conclusion.verdict != Verdict::NoEvidenceFound => {

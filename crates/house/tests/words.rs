@@ -14,7 +14,7 @@ use toml::{Table, Value};
 const LOOKING: [&str; 8] = ["evidence", "feed", "discover", "check", "mitigate", "update", "respond", "csaf"];
 
 /// Strings in kebab-case that are no codes, and what they are.
-const NO_CODES: [(&str, &str); 29] = [
+const NO_CODES: [(&str, &str); 31] = [
     ("apt-get", "a program"),
     ("backslash", "the name of a disguise"),
     ("birth", "a time of a file"),
@@ -35,6 +35,8 @@ const NO_CODES: [(&str, &str); 29] = [
     ("open-checksum", "an element of a list of packages"),
     ("owner", "who owns a file"),
     ("package-database", "the name of a witness"),
+    ("remove", "what is done to a file"),
+    ("replace", "what is done to a file"),
     ("sc-status", "a field of a log"),
     ("set-cookie", "an HTTP header"),
     ("ssl-cert", "a script of nmap"),

@@ -63,7 +63,7 @@ impl Machine {
         unshare.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", UP, "sh"]);
         let child = unshare.arg(dir.path()).arg(port.to_string()).stdin(Stdio::null()).spawn().unwrap();
         let machine = Self { dir, port, child };
-        for _ in 0..600 {
+        for _ in 0..3000 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return Some(machine);
             }

@@ -145,10 +145,12 @@ fn digits(bytes: &[u8]) -> String {
     let (mut out, mut at) = (String::new(), 0);
     while at + 5 <= bytes.len() * 8 && out.len() < 3 {
         let (short, long) = (take(at, 5), take(at, 6));
-        let (digit, length) = if short <= 2 { (short, 5) } else { (long.wrapping_sub(0x19) + 3, 6) };
-        if digit > 9 {
-            break;
-        }
+        // Below 3 stand signs, above 9 letters: they are no status.
+        let (digit, length) = match (short, long) {
+            (0..=2, _) => (short, 5),
+            (_, 0x19..=0x1f) => (long - 0x19 + 3, 6),
+            _ => break,
+        };
         out.extend(char::from_digit(u32::from(digit), 10));
         at += length;
     }
@@ -175,5 +177,7 @@ mod tests {
         assert_eq!(status(&[0x48, 0x82, 0x64, 0x02]), Some(302));
         assert_eq!(status(&[0x48, 0x83, 0x64, 0x0e, 0xff]), Some(307));
         assert_eq!(status(&[0x40]), None);
+        // A sign whose code stands right below that of 3.
+        assert_eq!(status(&[0x48, 0x81, 0x60]), None);
     }
 }

@@ -25,7 +25,7 @@ impl Repository {
             fs::create_dir_all(root.join("DEBIAN")).unwrap();
             fs::write(root.join("program"), version).unwrap();
             let control = format!(
-                "Package: gateway\nVersion: {version}\nArchitecture: all\nMaintainer: V <v@example.com>\nDescription: x\n"
+                "Package: gateway\nVersion: {version}\nArchitecture: all\nMaintainer: V <v@e.org>\nDescription: x\n"
             );
             fs::write(root.join("DEBIAN/control"), control).unwrap();
             run(dir, &["dpkg-deb", "--build", "root", &format!("gateway_{version}_all.deb")]);

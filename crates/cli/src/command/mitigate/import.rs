@@ -1,8 +1,8 @@
 //! `mitigate`, import: does the instance's log tell that the vendor's file was imported?
 //!
 //! Requests from outside say whether the hole is shut; the log says whether it was shut by this file, and when. It is
-//! read by a check, from evidence, and never by asking the instance. A log that says nothing proves nothing: it is a gap.
-//! Source: ED 21-03 action 2.a.ii; the events stand in the pack's workaround.
+//! read by a check, from evidence, and never by asking the instance. A log that says nothing proves nothing: it is a
+//! gap. Source: ED 21-03 action 2.a.ii; the events stand in the pack's workaround.
 
 use ::directive::change::{Change, Kind};
 use ::directive::pack::Pack;
@@ -30,7 +30,7 @@ pub(super) fn unseen(change: &Change, packs: &[Pack], state: &State) -> Option<G
         path: None,
         place: Some(escape(&change.from.instance)),
         why: format!(
-            "no log that was checked since tells of the import ({}): check the instance with its logs, then prove again",
+            "no log that was checked since tells of the import ({}): check it with its logs, then prove again",
             file.events.join(" or ")
         ),
         required: false,

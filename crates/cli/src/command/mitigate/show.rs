@@ -113,7 +113,7 @@ pub(super) fn proof(proof: &Proof, kind: Kind) -> String {
 }
 
 /// Breaks a text into lines of this width, the later ones indented.
-pub(super) fn fill(text: &str, width: usize, indent: &str) -> String {
+pub(in crate::command) fn fill(text: &str, width: usize, indent: &str) -> String {
     let (mut out, mut column) = (String::new(), 0);
     for word in text.split(' ') {
         let length = word.chars().count();

@@ -18,6 +18,7 @@ use ::update::verify::{NotVerified, Subject, Verified, by_digest, by_signature};
 use jiff::Timestamp;
 
 use crate::clock::Clock;
+use crate::command::mitigate::show::fill;
 use crate::error::CommandError;
 use crate::open;
 use crate::ui::Ui;
@@ -126,8 +127,9 @@ fn tell(ui: &mut Ui, package: &Package) {
         ui.text(&format!("  {} {}\n", escape(name), escape(version)));
     }
     ui.text(&format!("  SHA-256 {}\n", package.sha256));
+    let width = ui.width().saturating_sub(2);
     for line in package.why.lines() {
-        ui.text(&format!("  {}\n", escape(line)));
+        ui.text(&format!("  {}\n", fill(&escape(line), width, "  ")));
     }
 }
 
