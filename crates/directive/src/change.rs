@@ -71,6 +71,30 @@ pub struct Change {
     pub prove: Option<Prove>,
 }
 
+impl Change {
+    /// A change that does nothing yet.
+    pub fn new(title: String, made: Timestamp, from: Origin, target: Target) -> Self {
+        Self {
+            v: VERSION,
+            title,
+            notes: Vec::new(),
+            made,
+            expires: None,
+            every: None,
+            from,
+            target,
+            keeps: Vec::new(),
+            files: Vec::new(),
+            checks: Vec::new(),
+            runs: Vec::new(),
+            undo: Vec::new(),
+            hands: Vec::new(),
+            drain: None,
+            prove: None,
+        }
+    }
+}
+
 /// Where a change comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

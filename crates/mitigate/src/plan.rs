@@ -11,7 +11,7 @@ mod vendor;
 
 use std::net::SocketAddr;
 
-use directive::change::{Change, Command, Drain, FileChange, Kind, Origin, Prove, Target, VERSION};
+use directive::change::{Change, Command, Drain, FileChange, Kind, Origin, Prove, Target};
 use directive::pack::Pack;
 use directive::record::hex;
 use directive::scope::Scope;
@@ -160,28 +160,19 @@ pub(crate) fn may(request: &Request<'_>, scope: &Scope) -> Result<(), Error> {
 pub(crate) fn begin(request: &Request<'_>) -> Result<Change, Error> {
     let workaround = request.workaround;
     let expires = request.now.to_zoned_datetime(request.pack.zone.clone()).checked_add(workaround.expires_after.0)?;
+    let title = format!("{} ({} at {})", workaround.title, request.kind.as_str(), request.host);
+    let from = Origin {
+        pack: request.pack.reference(),
+        action: workaround.action.as_ref().map(|action| action.get_ref().clone()),
+        workaround: Some(workaround.id.get_ref().clone()),
+        instance: request.instance.to_owned(),
+    };
+    let target = Target { host: request.host.to_owned(), kind: request.kind, lock: None };
     Ok(Change {
-        v: VERSION,
-        title: format!("{} ({} at {})", workaround.title, request.kind.as_str(), request.host),
         notes: workaround.notes.clone(),
-        made: request.now,
         expires: Some(expires.timestamp()),
         every: Some(format!("{:#}", workaround.every.0)),
-        from: Origin {
-            pack: request.pack.reference(),
-            action: workaround.action.as_ref().map(|action| action.get_ref().clone()),
-            workaround: Some(workaround.id.get_ref().clone()),
-            instance: request.instance.to_owned(),
-        },
-        target: Target { host: request.host.to_owned(), kind: request.kind, lock: None },
-        keeps: Vec::new(),
-        files: Vec::new(),
-        checks: Vec::new(),
-        runs: Vec::new(),
-        undo: Vec::new(),
-        hands: Vec::new(),
-        drain: None,
-        prove: None,
+        ..Change::new(title, request.now, from, target)
     })
 }
 

@@ -5,7 +5,7 @@
 //! has a say. What will be replaced is copied into the case first. That it went through proves nothing: `prove` does.
 //! Source: ED 21-03 action 3; apt-get(8), dnf(8), dpkg-query(1), rpm(8).
 
-use directive::change::{Change, Command, FileChange, Keep, Kind, Origin, Target, VERSION};
+use directive::change::{Change, Command, FileChange, Keep, Kind, Origin, Target};
 use directive::pack::Pack;
 use directive::text::escape;
 use jiff::Timestamp;
@@ -118,30 +118,16 @@ const FOLDER: &str = "/var/cache/portcullis";
 fn begin(request: &Request<'_>, kind: Kind) -> Change {
     let what: Vec<String> = request.packages.iter().map(named).collect();
     let what = if what.is_empty() { "an update".to_owned() } else { what.join(", ") };
-    Change {
-        v: VERSION,
-        title: format!("Install {what} on {} ({} at {})", request.instance, kind.as_str(), request.host),
-        notes: Vec::new(),
-        made: request.now,
-        expires: None,
-        every: None,
-        from: Origin {
-            pack: request.pack.reference(),
-            // It is done when it is proved, and not when it went through.
-            action: None,
-            workaround: None,
-            instance: request.instance.to_owned(),
-        },
-        target: Target { host: request.host.to_owned(), kind, lock: None },
-        keeps: Vec::new(),
-        files: Vec::new(),
-        checks: Vec::new(),
-        runs: Vec::new(),
-        undo: Vec::new(),
-        hands: Vec::new(),
-        drain: None,
-        prove: None,
-    }
+    let title = format!("Install {what} on {} ({} at {})", request.instance, kind.as_str(), request.host);
+    let from = Origin {
+        pack: request.pack.reference(),
+        // It is done when it is proved, and not when it went through.
+        action: None,
+        workaround: None,
+        instance: request.instance.to_owned(),
+    };
+    let target = Target { host: request.host.to_owned(), kind, lock: None };
+    Change::new(title, request.now, from, target)
 }
 
 fn named(verified: &Verified) -> String {

@@ -10,7 +10,7 @@
 
 use std::net::SocketAddr;
 
-use directive::change::{Change, Command, FileChange, Kind, Origin, Prove, Target, VERSION};
+use directive::change::{Change, Command, FileChange, Kind, Origin, Prove, Target};
 use directive::pack::Pack;
 use directive::scope::Scope;
 use directive::text::escape;
@@ -124,32 +124,26 @@ pub fn isolation(request: &Isolation<'_>, scope: &Scope, hands: &dyn Hands) -> R
         runs.push(Command::new(["sh", "-c", ENABLE, "sh", &unit.path, &unit.link]));
         undo.push(Command::new(["sh", "-c", DISABLE, "sh", &unit.link]));
     }
+    let title = format!("Isolate {} (nftables at {})", escape(request.instance), escape(request.host));
+    let from = Origin {
+        pack: request.pack.reference(),
+        action: request.action.map(str::to_owned),
+        workaround: None,
+        instance: request.instance.to_owned(),
+    };
+    let target = Target { host: request.host.to_owned(), kind: Kind::Nftables, lock: Some(lock.clone()) };
     Ok(Change {
-        v: VERSION,
-        title: format!("Isolate {} (nftables at {})", escape(request.instance), escape(request.host)),
         notes,
-        made: request.now,
-        expires: None,
-        every: None,
-        from: Origin {
-            pack: request.pack.reference(),
-            action: request.action.map(str::to_owned),
-            workaround: None,
-            instance: request.instance.to_owned(),
-        },
-        target: Target { host: request.host.to_owned(), kind: Kind::Nftables, lock: Some(lock.clone()) },
-        keeps: Vec::new(),
         files,
         checks: vec![Command::new(["nft", "-c", "-f", &path])],
         runs,
         undo,
-        hands: Vec::new(),
-        drain: None,
         prove: Some(Prove {
             closed: request.at.iter().map(ToString::to_string).collect(),
             open: request.open.iter().map(ToString::to_string).collect(),
             ..Prove::default()
         }),
+        ..Change::new(title, request.now, from, target)
     })
 }
 

@@ -6,7 +6,7 @@
 //! by name, and the plan says so.
 //! Serves ED 21-03 action 2.b ("suspected compromise"): evidence first. Source: docs/mitigate.md, "remove".
 
-use directive::change::{Change, Command, FileChange, Kind, Origin, Quarantine, Target, VERSION};
+use directive::change::{Change, Command, FileChange, Kind, Origin, Quarantine, Target};
 use directive::record::PackRef;
 use directive::text::escape;
 use jiff::Timestamp;
@@ -158,33 +158,15 @@ fn change(
     let runs = if request.end_processes { vec![Command::new(end)] } else { Vec::new() };
     let run = format!("{root}/run");
     let folder = if hands.run(&["test", "-d", &run], &[])?.code == 0 { run } else { root.to_owned() };
-    Ok(Change {
-        v: VERSION,
-        title: format!("Remove {} files from {} (at {})", files.len(), escape(request.instance), escape(request.host)),
-        notes,
-        made: request.now,
-        expires: None,
-        every: Some("24h".to_owned()),
-        from: Origin {
-            pack: request.pack.clone(),
-            action: None,
-            workaround: None,
-            instance: request.instance.to_owned(),
-        },
-        target: Target {
-            host: request.host.to_owned(),
-            kind: Kind::Remove,
-            lock: Some(format!("{folder}/portcullis-remove.lock")),
-        },
-        files,
-        keeps: Vec::new(),
-        hands: Vec::new(),
-        checks: Vec::new(),
-        runs,
-        undo: Vec::new(),
-        drain: None,
-        prove: None,
-    })
+    let title = format!("Remove {} files from {} (at {})", files.len(), escape(request.instance), escape(request.host));
+    let from =
+        Origin { pack: request.pack.clone(), action: None, workaround: None, instance: request.instance.to_owned() };
+    let target = Target {
+        host: request.host.to_owned(),
+        kind: Kind::Remove,
+        lock: Some(format!("{folder}/portcullis-remove.lock")),
+    };
+    Ok(Change { notes, every: Some("24h".to_owned()), files, runs, ..Change::new(title, request.now, from, target) })
 }
 
 fn look(hands: &dyn Hands, path: &str) -> Result<Found, Error> {

@@ -39,7 +39,7 @@ pub(super) fn unseen(change: &Change, packs: &[Pack], state: &State) -> Option<G
 
 #[cfg(test)]
 mod tests {
-    use ::directive::change::{Origin, Target, VERSION};
+    use ::directive::change::{Origin, Target};
     use ::directive::record::{Body, Conclusion, Moment, Record};
     use ::directive::verdict::Verdict;
     use jiff::Timestamp;
@@ -52,29 +52,10 @@ mod tests {
     }
 
     fn change(pack: &Pack) -> Change {
-        Change {
-            v: VERSION,
-            title: "Import".into(),
-            notes: Vec::new(),
-            made: at("2021-04-21T12:00:00Z"),
-            expires: None,
-            every: None,
-            from: Origin {
-                pack: pack.reference(),
-                action: None,
-                workaround: Some("2104".into()),
-                instance: "vpn1".into(),
-            },
-            target: Target { host: "local".into(), kind: Kind::VendorFile, lock: None },
-            keeps: Vec::new(),
-            files: Vec::new(),
-            checks: Vec::new(),
-            runs: Vec::new(),
-            undo: Vec::new(),
-            hands: Vec::new(),
-            drain: None,
-            prove: None,
-        }
+        let from =
+            Origin { pack: pack.reference(), action: None, workaround: Some("2104".into()), instance: "vpn1".into() };
+        let target = Target { host: "local".into(), kind: Kind::VendorFile, lock: None };
+        Change::new("Import".into(), at("2021-04-21T12:00:00Z"), from, target)
     }
 
     fn checked(time: &str, code: &str) -> State {
