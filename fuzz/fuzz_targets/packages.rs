@@ -1,5 +1,4 @@
-//! Packages: can a list of a repository, an index, a package or a configuration make its reader panic, or let in what it
-//! does not name?
+//! Packages: can a list, an index, a package or a configuration make its reader panic, or let in what is not named?
 //!
 //! A zero byte parts the list from the index, and that from the package.
 
