@@ -107,8 +107,8 @@ pub fn by_hand(request: &Request<'_>) -> Result<Change, Error> {
     }
     let mut change = begin(request, Kind::ByHand);
     change.hands = request.pack.updating.steps.clone();
-    notes(&mut change, request);
     change.notes.push("Do the steps in this order; then `mitigate apply` records who did them. Nothing is run.".into());
+    notes(&mut change, request);
     Ok(change)
 }
 

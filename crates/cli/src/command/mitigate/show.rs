@@ -14,7 +14,7 @@ pub(in crate::command) fn change(written: &Written, width: usize) -> String {
         let _ = writeln!(out, "- {}", fill(&escape(note), width.saturating_sub(2), "  "));
     }
     let _ = writeln!(out, "\nOn {}, for {}:", escape(&change.target.host), escape(&change.from.instance));
-    steps(&mut out, change);
+    steps(&mut out, change, width);
     if let Some(prove) = &change.prove {
         let at = prove.at.iter().chain(&prove.closed).chain(&prove.open).map(escape).collect::<Vec<_>>().join(", ");
         let _ = writeln!(out, "Proved at {at}:");
@@ -41,11 +41,13 @@ pub(in crate::command) fn change(written: &Written, width: usize) -> String {
     out
 }
 
-fn steps(out: &mut String, change: &Change) {
+fn steps(out: &mut String, change: &Change, width: usize) {
+    let narrow = width.saturating_sub(5);
     for (number, step) in (1..).zip(&change.hands) {
-        let _ = writeln!(out, "  {number}. {}", escape(&step.text));
+        let _ = writeln!(out, "  {number}. {}", fill(&escape(&step.text), narrow, "     "));
         if !step.seen.is_empty() {
-            let _ = writeln!(out, "     Seen by: {}", escape(&step.seen));
+            let seen = format!("Seen by: {}", escape(&step.seen));
+            let _ = writeln!(out, "     {}", fill(&seen, narrow, "     "));
         }
     }
     for keep in &change.keeps {
