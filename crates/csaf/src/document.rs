@@ -6,7 +6,7 @@
 
 use directive::advisory::{self, Advisory};
 use directive::record::{Gap, hex};
-use directive::text::escape;
+use directive::text::{chain, escape};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256, Sha512};
 use signer::Signed;
@@ -162,17 +162,6 @@ impl Judge<'_> {
 /// Why an address is not asked, and how it would be.
 pub(crate) fn elsewhere(at: &Address) -> String {
     format!("it leads to {}, which nobody said may be asked: `--host {}`, if it is the provider's", at, at.origin())
-}
-
-/// An error and what is below it, in one line.
-pub(crate) fn chain(err: &dyn std::error::Error) -> String {
-    let mut said = err.to_string();
-    let mut cause = err.source();
-    while let Some(err) = cause {
-        said = format!("{said}: {err}");
-        cause = err.source();
-    }
-    said
 }
 
 /// The name of the file that a document with this id lies in.

@@ -8,12 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use directive::record::Gap;
-use directive::text::escape;
+use directive::text::{chain, escape};
 use jiff::Timestamp;
 use signer::openpgp::Keys;
 
 use crate::address::{Address, Fence};
-use crate::document::{Judge, Verified, chain, elsewhere, gap};
+use crate::document::{Judge, Verified, elsewhere, gap};
 use crate::list::{self, Entry, List};
 use crate::metadata::{self, Metadata};
 use crate::place::{Error, Place};

@@ -57,6 +57,17 @@ impl Text {
     }
 }
 
+/// An error and its causes in one line, for a record or a table. It is not escaped.
+pub fn chain(err: &dyn std::error::Error) -> String {
+    let mut line = err.to_string();
+    let mut cause = err.source();
+    while let Some(err) = cause {
+        line = format!("{line}: {err}");
+        cause = err.source();
+    }
+    line
+}
+
 /// Escapes any string for display; see [`Text::escaped`].
 pub fn escape(bytes: impl AsRef<[u8]>) -> String {
     let mut out = String::new();

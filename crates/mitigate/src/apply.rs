@@ -15,7 +15,7 @@ use directive::change::{Approved, Change, Command, Drain, FileChange, Kind, Writ
 use directive::mitigation::WRITE;
 use directive::record::{ChangeStep, Proof, Stage, hex};
 use directive::scope::Scope;
-use directive::text::escape;
+use directive::text::{chain, escape};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
@@ -475,15 +475,4 @@ fn empty(steps: &Steps<'_>) -> Proof {
         unasked: vec!["the change names nothing to ask".into()],
         until: None,
     }
-}
-
-/// An error and its causes in one line, for a record.
-fn chain(err: &dyn std::error::Error) -> String {
-    let mut line = err.to_string();
-    let mut cause = err.source();
-    while let Some(err) = cause {
-        line = format!("{line}: {err}");
-        cause = err.source();
-    }
-    line
 }

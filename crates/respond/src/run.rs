@@ -16,6 +16,7 @@ use directive::plan::{Again, Plan, PlannedStep, plan};
 use directive::progress::Progress;
 use directive::record::{Body, Opening, Outcome, Record, Step, short_digest};
 use directive::state::State;
+use directive::text::chain;
 use jiff::Timestamp;
 
 use crate::inputs::Inputs;
@@ -244,15 +245,4 @@ impl Responder<'_> {
 fn stamp(step: &str, now: Timestamp, facts: Vec<Fact>) -> Vec<Record> {
     let stamped = facts.into_iter().enumerate();
     stamped.map(|(n, (instance, body))| Record::stamp(step, n, now, instance.as_deref(), body)).collect()
-}
-
-/// An error and its causes in one line, for a record.
-fn chain(err: &dyn std::error::Error) -> String {
-    let mut line = err.to_string();
-    let mut cause = err.source();
-    while let Some(err) = cause {
-        line = format!("{line}: {err}");
-        cause = err.source();
-    }
-    line
 }

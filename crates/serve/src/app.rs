@@ -210,13 +210,7 @@ impl App {
 
     /// Tells the operator of the server what went wrong, and whoever asked that something did.
     fn inside(&self, err: &dyn std::error::Error) -> Box<Problem> {
-        let mut line = format!("error: {err}");
-        let mut cause = err.source();
-        while let Some(source) = cause {
-            line += &format!(": {source}");
-            cause = source.source();
-        }
-        (self.log)(&line);
+        (self.log)(&format!("error: {}", directive::text::chain(err)));
         Problem::inside()
     }
 }

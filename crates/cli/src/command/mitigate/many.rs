@@ -18,7 +18,7 @@ use ::case::Case;
 use ::directive::change::Written;
 use ::directive::record::{Body, DutyCount, Proof};
 use ::directive::state::State;
-use ::directive::text::escape;
+use ::directive::text::{chain, escape};
 use ::directive::verdict::Exit;
 use ::mitigate::apply::{Error, Worker};
 
@@ -137,7 +137,7 @@ pub(super) fn prove(ui: &mut Ui, args: &apply::ProveArgs) -> Result<Exit, Comman
                 }
                 entry.proved(&mut journal, &proof, "")
             }
-            Err(err) => entry.row("unasked", said(&err), Exit::Failed),
+            Err(err) => entry.row("unasked", chain(&err), Exit::Failed),
         }
     });
     together.end(rows)
@@ -158,14 +158,14 @@ pub(super) fn undo(ui: &mut Ui, args: &apply::UndoArgs) -> Result<Exit, CommandE
         };
         let hands = match args.place.login.hands(&written.change().target.host) {
             Ok(hands) => hands,
-            Err(err) => return entry.row("STUCK", said(&err), Exit::Failed),
+            Err(err) => return entry.row("STUCK", chain(&err), Exit::Failed),
         };
         let mut journal = together.of(written);
         let break_lock = args.break_lock;
         let mut worker = Worker { hands: hands.as_ref(), journal: &mut journal, scope: &scope, break_lock };
         match worker.undo(written, &args.by, &kept) {
             Ok(()) => entry.row("undone", "every file is byte for byte what it was".into(), Exit::Done),
-            Err(err) => entry.row("STUCK", said(&err), Exit::Failed),
+            Err(err) => entry.row("STUCK", chain(&err), Exit::Failed),
         }
     });
     together.end(rows)
@@ -201,19 +201,8 @@ impl Entry {
             Error::Prove(_) | Error::Journal(_) => "failed",
             _ => "undone",
         };
-        self.row(word, said(&err), Exit::Failed)
+        self.row(word, chain(&err), Exit::Failed)
     }
-}
-
-/// An error and its causes in one line.
-fn said(err: &dyn std::error::Error) -> String {
-    let mut line = err.to_string();
-    let mut cause = err.source();
-    while let Some(err) = cause {
-        line = format!("{line}: {err}");
-        cause = err.source();
-    }
-    line
 }
 
 /// The rows as a table: a word, a name, and the rest below where it does not fit.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ::directive::pack::Pack;
 use ::directive::record::{Body, DutyCount, Package, Record};
-use ::directive::text::escape;
+use ::directive::text::{chain, escape};
 use ::directive::updating::Key;
 use ::directive::verdict::Exit;
 use ::signer::openpgp::Keys;
@@ -148,16 +148,6 @@ pub(super) fn record(subject: Subject<'_>, judged: &Result<Verified, Vec<NotVeri
         name: package.map(|package| package.name.clone()),
         version: package.map(|package| package.version.clone()),
     }
-}
-
-fn chain(err: &dyn std::error::Error) -> String {
-    let mut line = err.to_string();
-    let mut cause = err.source();
-    while let Some(err) = cause {
-        line = format!("{line}: {err}");
-        cause = err.source();
-    }
-    line
 }
 
 /// Everybody who is believed, read once.

@@ -102,7 +102,7 @@ impl Stored<'_> {
             })
             .collect();
         if let Err(err) = self.case.append(&records) {
-            return self.failed.push((first, first + count, super::said(&err)));
+            return self.failed.push((first, first + count, ::directive::text::chain(&err)));
         }
         if self.ui.is_json() {
             records.iter().for_each(|record| self.ui.record(record));

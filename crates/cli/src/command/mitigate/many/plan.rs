@@ -10,7 +10,7 @@ use ::case::Case;
 use ::directive::change::Written;
 use ::directive::record::{DutyCount, hex};
 use ::directive::state::State;
-use ::directive::text::escape;
+use ::directive::text::{chain, escape};
 use ::directive::verdict::Exit;
 use ::mitigate::apply::Journal as _;
 use sha2::{Digest as _, Sha256};
@@ -19,7 +19,7 @@ use super::super::plan::{Args, planned_step, written};
 use super::super::{clock, scope};
 use super::journal::Together;
 use super::list::{LIST, MOST, is_plain, text};
-use super::{said, side_by_side};
+use super::side_by_side;
 use crate::clock::Clock;
 use crate::error::CommandError;
 use crate::open;
@@ -49,7 +49,7 @@ pub(in super::super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandErr
     for (number, (row, planned)) in all.iter().zip(planned).enumerate() {
         match planned {
             Ok(written) => changes.push((name(number, row), written)),
-            Err(err) => wrong.push(format!("{}: {}", escape(host(row)), said(&err))),
+            Err(err) => wrong.push(format!("{}: {}", escape(host(row)), chain(&err))),
         }
     }
     if let Some(first) = wrong.first() {
