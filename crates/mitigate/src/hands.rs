@@ -289,16 +289,15 @@ fn start(words: &[&str], input: &[u8]) -> Result<Done, Error> {
         // A machine in strange hands may write without end.
         let out = stdout.as_mut().map_or(Ok(Vec::new()), |out| upto(out, LARGEST));
         drop(stdout.take());
+        if out.as_ref().map_or(true, |out| out.len() > LARGEST) {
+            // Before its complaints are waited for, which might never end. That it has ended by itself is as good.
+            let _ = child.kill();
+        }
         (out, err.join().unwrap_or_else(|_| Ok(Vec::new())))
     });
-    let is_endless = out.as_ref().is_ok_and(|out| out.len() > LARGEST);
-    if is_endless {
-        // That it has ended meanwhile is as good.
-        let _ = child.kill();
-    }
     let status = child.wait().map_err(failed)?;
     let (out, err) = (out.map_err(failed)?, err.map_err(failed)?);
-    if is_endless {
+    if out.len() > LARGEST {
         return Err(failed(io::Error::other(format!("it wrote more than {LARGEST} bytes"))));
     }
     let text = String::from_utf8_lossy(&err);
@@ -313,7 +312,8 @@ const COMPLAINTS: usize = 1 << 20;
 /// What a program complains of. The rest is read too, since whoever writes into a closed pipe is ended by it.
 fn complaints(from: &mut impl Read) -> io::Result<Vec<u8>> {
     let kept = upto(from, COMPLAINTS)?;
-    upto(from, LARGEST).map(|_| kept)
+    io::copy(&mut from.take(LARGEST as u64), &mut io::sink())?;
+    Ok(kept)
 }
 
 /// Reads to the end, and one byte more than this at most.
@@ -354,6 +354,15 @@ mod tests {
         assert!(err.to_string().starts_with("cannot write"), "{err}");
         Here.remove(path).unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_program_that_writes_without_end_is_ended() {
+        // It ignores that nobody reads any more, and would go on for ever.
+        let script = "trap '' PIPE; while :; do head -c 16777216 /dev/zero || :; done";
+        let err = Here.run(&["sh", "-c", script], &[]).unwrap_err();
+        let Error::Start { source, .. } = &err else { panic!("{err}") };
+        assert!(source.to_string().contains("wrote more than"), "{source}");
     }
 
     #[test]
