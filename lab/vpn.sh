@@ -6,7 +6,7 @@
 #   198.51.100.1  ocserv               TCP and UDP 443
 #   198.51.100.2  openvpn              UDP 1194
 #   198.51.100.3  strongSwan's charon  UDP 500 and 4500
-#   198.51.100.4  openssl, DTLS        UDP 443
+#   198.51.100.4  coturn, DTLS         UDP 443: openssl's own server talks to the first that asks, and to nobody else
 #   198.51.100.5  wireguard-go         UDP 51820: silent by design
 #   198.51.100.6  openvpn, tls-auth    UDP 1194: silent to whoever has no key
 #   198.51.100.7  nobody               every port refuses
@@ -39,11 +39,38 @@ SCOPE
     start ocserv ocserv
     start openvpn openvpn
     start /usr/lib/ipsec/charon strongswan
-    start openssl dtls
+    start turnserver dtls
     start wireguard-go wireguard
     start openvpn openvpn_silent
     start haproxy front
     start /usr/sbin/sshd ssh
+    wait_for_daemons
+}
+
+# Until each of them listens, so that whoever counts counts all of them the first time.
+wait_for_daemons() {
+    local try name flags at missing listening
+    for try in $(seq 600); do
+        missing=
+        while read -r name flags at; do
+            grep -qx "$name" "$folder/vpn.tsv" || continue
+            listening=$(ip netns exec "$net" ss -Hl"$flags"n)
+            [[ $listening == *"$at "* ]] || missing+=" $name"
+        done <<'LISTENERS'
+ocserv u 198.51.100.1:443
+openvpn u 198.51.100.2:1194
+strongswan u :4500
+dtls u 198.51.100.4:443
+wireguard u :51820
+openvpn_silent u 198.51.100.6:1194
+front t 198.51.100.8:443
+ssh t 198.51.100.10:22
+LISTENERS
+        [[ -n $missing ]] || return 0
+        sleep 0.1
+    done
+    echo "error: not listening after a minute:$missing" >&2
+    return 1
 }
 
 # Runs the function `$2` if the program `$1` is there.
@@ -93,11 +120,14 @@ openvpn_silent() {
     openvpn_at 198.51.100.6 openvpn_silent --tls-auth "$folder/ta.key" 0
 }
 
+# A server of many clients: between two peers only the first that asks is answered.
 openvpn_at() {
     local address=$1 log=$2
+    local number=${address##*.}
     shift 2
-    daemon "$log" openvpn --dev null --local "$address" --port 1194 --proto udp --tls-server \
-        --ca "$folder/vpn.crt" --cert "$folder/vpn.crt" --key "$folder/vpn.key" --dh none "$@"
+    daemon "$log" openvpn --dev "tun-$number" --dev-type tun --server "10.9.$number.0" 255.255.255.0 \
+        --local "$address" --port 1194 --proto udp --dh none \
+        --ca "$folder/vpn.crt" --cert "$folder/vpn.crt" --key "$folder/vpn.key" "$@"
 }
 
 strongswan() {
@@ -134,7 +164,9 @@ CONF
 }
 
 dtls() {
-    daemon dtls openssl s_server -dtls -quiet -accept 198.51.100.4:443 -cert "$folder/vpn.crt" -key "$folder/vpn.key"
+    daemon dtls turnserver --log-file=stdout --simple-log --pidfile="$folder/turn.pid" --userdb="$folder/turn.db" \
+        --no-cli --no-udp --no-tcp --no-tls --listening-ip=198.51.100.4 --relay-ip=198.51.100.4 \
+        --listening-port=3478 --tls-listening-port=443 --cert="$folder/vpn.crt" --pkey="$folder/vpn.key" -n
 }
 
 front() {

@@ -31,6 +31,8 @@ pub(crate) struct Own {
     random: [u8; 32],
     /// On the port of NAT traversal, packets of IKE begin with four zeros (RFC 3948 section 2.2).
     is_behind_nat: bool,
+    /// What the responder wanted to be asked with.
+    wish: ike::Wish,
 }
 
 impl Own {
@@ -42,7 +44,7 @@ impl Own {
         for (n, chunk) in random.chunks_exact_mut(8).enumerate() {
             chunk.copy_from_slice(&eight(n as u8));
         }
-        Self { session: eight(255), random, is_behind_nat: port == 4500 }
+        Self { session: eight(255), random, is_behind_nat: port == 4500, wish: ike::Wish::default() }
     }
 }
 
@@ -66,13 +68,20 @@ pub(crate) fn read(kind: Over, own: &Own, answer: &[u8]) -> Option<String> {
     }
 }
 
+/// The packet that makes the sender of an answer say more, if there is one. Each answer brings one at most, and a
+/// conversation two.
+pub(crate) fn again(kind: Over, own: &mut Own, answer: &[u8]) -> Option<Vec<u8>> {
+    (kind == Over::Ike && ike::wishes_more(own, answer)).then(|| ike::question(own))
+}
+
 /// Takes bytes for an answer to each kind: for fuzzing.
 #[cfg(fuzzing)]
 pub(crate) fn hear(bytes: &[u8]) {
     for is_behind_nat in [false, true] {
-        let own = Own { session: [7; 8], random: [7; 32], is_behind_nat };
+        let mut own = Own { session: [7; 8], random: [7; 32], is_behind_nat, wish: ike::Wish::default() };
         for kind in [Over::Ike, Over::Openvpn, Over::Dtls] {
             let _ = read(kind, &own, bytes);
+            let _ = again(kind, &mut own, bytes);
         }
     }
 }
@@ -84,7 +93,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn reading_an_answer_never_panics(answer: Vec<u8>, port: u16) {
-            let own = Own::new(port);
+            let mut own = Own::new(port);
             for kind in [Over::Ike, Over::Openvpn, Over::Dtls] {
                 let _ = read(kind, &own, &answer);
                 // The same behind what is expected first.
@@ -92,6 +101,7 @@ mod tests {
                 real.truncate(60);
                 real.extend(&answer);
                 let _ = read(kind, &own, &real);
+                let _ = again(kind, &mut own, &answer);
             }
         }
     }

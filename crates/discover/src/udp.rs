@@ -66,8 +66,21 @@ async fn visit(fence: &Fence, limits: &Limits, target: SocketAddr) -> State<Answ
 }
 
 async fn ask(fence: &Fence, limits: &Limits, target: SocketAddr) -> Result<Spoken, ConnectError> {
+    let mut heard = None;
+    let ended = talk(fence, limits, target, &mut heard).await;
+    // Who answered once is there, whatever came afterwards.
+    heard.ok_or(ended.err().unwrap_or(ConnectError::Silent))
+}
+
+/// Asks until an answer leaves nothing to ask; the last one is what was heard.
+async fn talk(
+    fence: &Fence,
+    limits: &Limits,
+    target: SocketAddr,
+    heard: &mut Option<Spoken>,
+) -> Result<(), ConnectError> {
     let datagrams = fence.datagrams(target).await?;
-    let own = Own::new(target.port());
+    let mut own = Own::new(target.port());
     let kinds = handshake::kinds(target.port());
     for _ in 0..limits.datagrams.max(1) {
         for kind in kinds {
@@ -83,12 +96,16 @@ async fn ask(fence: &Fence, limits: &Limits, target: SocketAddr) -> Result<Spoke
                 Err(err) => return Err(err),
             };
             let understood = |kind: &Over| Some(Spoken { over: *kind, text: handshake::read(*kind, &own, &answer)? });
-            if let Some(spoken) = kinds.iter().find_map(understood) {
-                return Ok(spoken);
+            let Some(spoken) = kinds.iter().find_map(understood) else { continue };
+            let more = handshake::again(spoken.over, &mut own, &answer);
+            *heard = Some(spoken);
+            match more {
+                Some(more) => datagrams.send(&more).await?,
+                None => return Ok(()),
             }
         }
     }
-    Err(ConnectError::Silent)
+    Ok(())
 }
 
 /// Counts every address once, and what the answers are.
