@@ -24,13 +24,12 @@ use directive::product::Product;
 use directive::progress::Progress;
 use directive::record::{Account, Conclusion, Coverage, Finding, Gap, Moment, Witness};
 use evidence::Source;
-use evidence::live::Running;
 
 use crate::database::Database;
 use crate::hunt::Hunt;
 use crate::hunt::files::{Closing, Files};
 use crate::hunt::logs::Told;
-use crate::live;
+use crate::live::Live;
 use crate::manifest::package::System;
 use crate::manifest::{Manifest, Operator, found};
 use crate::selection::Selection;
@@ -60,8 +59,8 @@ pub struct Request<'a> {
     pub previous: &'a [Finding],
     /// What the last check of the same instance saw.
     pub previous_coverage: Option<&'a Coverage>,
-    /// The host itself, if the evidence is what it runs on: its processes and kernel are looked at too.
-    pub live: Option<&'a Running>,
+    /// The machine itself, if the evidence is one that runs: its processes are looked at too.
+    pub live: Option<Live<'a>>,
     /// What is known to be bad, and what intruders do.
     pub hunt: Option<&'a Hunt>,
     /// How many threads read.
@@ -175,7 +174,7 @@ pub fn check(request: &Request<'_>) -> Result<Outcome, Error> {
     })?;
 
     let witnesses = request.product.map_or_else(Vec::new, |product| version::witnesses(source, product, &mut gaps));
-    let live = request.live.map(|running| live::look(running, request.clause, request.progress)).unwrap_or_default();
+    let live = request.live.map(|live| live.look(request.clause, request.progress)).unwrap_or_default();
     let mut tally = sight.finish();
     let found = files.map(|files| files.finish(source, request.threads, &|| request.progress.stop_requested()));
     gaps.extend(request.hunt.into_iter().flat_map(Hunt::unusable).cloned());

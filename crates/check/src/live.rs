@@ -14,13 +14,15 @@ mod kernel;
 mod mount;
 mod preload;
 mod program;
+mod shown;
 mod socket;
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
 use directive::progress::Progress;
-use directive::record::{Finding, Gap};
-use evidence::live::{Failure, Process, Running};
+use directive::record::{Finding, Gap, Running as Ran};
+use evidence::live::{Failure, Process, Reach, Running};
 
 use group::{Groups, Who};
 
@@ -41,6 +43,27 @@ pub struct Seen {
     pub findings: Vec<Finding>,
     /// What was not seen.
     pub gaps: Vec<Gap>,
+    /// Since when what answers runs, as of that moment.
+    pub running: Option<(Ran, Instant)>,
+}
+
+/// A machine that runs.
+#[derive(Clone, Copy)]
+pub enum Live<'a> {
+    /// The one that we run on: everything is looked at.
+    Here(&'a Running),
+    /// One that is reached over a network: what its links and tables show.
+    There(&'a dyn Reach),
+}
+
+impl Live<'_> {
+    /// Looks at it.
+    pub fn look(self, clause: Option<&str>, progress: &dyn Progress) -> Seen {
+        match self {
+            Self::Here(running) => look(running, clause, progress),
+            Self::There(reach) => shown::look(reach, clause, progress),
+        }
+    }
 }
 
 /// Who holds which sockets, and through whom each network is seen.
@@ -86,7 +109,7 @@ pub fn look(running: &Running, clause: Option<&str>, progress: &dyn Progress) ->
     if progress.stop_requested() {
         groups.gap("interrupted", "processes", "the look was stopped before everything was seen; run it again".into());
     }
-    groups.finish(clause)
+    Seen { running: shown::ran(running), ..groups.finish(clause) }
 }
 
 fn processes(running: &Running, pids: &[u32], groups: &mut Groups, holders: &mut Holders, progress: &dyn Progress) {

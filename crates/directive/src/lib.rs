@@ -31,6 +31,7 @@ pub mod problem;
 pub mod product;
 pub mod progress;
 pub mod record;
+pub mod running;
 pub mod scope;
 pub mod state;
 pub mod text;

@@ -17,6 +17,7 @@ pub use crate::instance::{Confidence, Instance, InstanceState, Owner, Status, Ve
 pub use crate::ledger::{Difference, Ledger, Merge, ThirdParty, UdpCount, Way};
 pub use crate::mitigation::{ChangeStep, Proof, Stage};
 pub use crate::notice::{Affected, Exploited, Fixed, Look, Notice};
+pub use crate::running::{Running, Service};
 use crate::text::Text;
 pub use crate::times::Times;
 pub use crate::traces::{Account, AccountKind, LogReach, Moment};
@@ -306,6 +307,9 @@ pub struct Coverage {
     /// Logs that were read, and how far back each speaks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<LogReach>,
+    /// What ran, where a machine that runs was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
 }
 
 /// One installation of the product on the evidence.

@@ -72,6 +72,8 @@ pub struct Declared {
     pub manifest_key: Option<String>,
     /// What opens its evidence, where that takes more than its name.
     pub access: Access,
+    /// Whether to look at what runs there too; its evidence is `/` or a host over SSH then.
+    pub is_live: bool,
     /// Who answers for it.
     pub owner: Owner,
     /// What only a person knows of it, for the report: `hardware-model = "PSA5000"`.
@@ -176,8 +178,18 @@ impl Scope {
                     "take it out of `exclude`, or read the evidence from a copy",
                 );
             }
+            let runs = |text: &str| text == "/" || text.starts_with("ssh://");
+            let is_live = raw.live.as_ref().is_some_and(|live| *live.get_ref());
+            if is_live && !raw.evidence.as_ref().is_some_and(|text| runs(text.get_ref())) {
+                at(
+                    raw.live.as_ref().map_or(0..0, Spanned::span),
+                    "only a machine that runs can be looked at while it runs".into(),
+                    "its evidence has to be `/` or `ssh://user@host/folder`; take `live` out for a copy of its files",
+                );
+            }
             instances.push(Declared {
                 name,
+                is_live,
                 addresses,
                 evidence: raw.evidence.map(Spanned::into_inner),
                 access: Access {

@@ -150,7 +150,12 @@ fn coverage() -> Coverage {
         unseen: 1,
         by_folder: vec![folder],
         logs: vec![reach()],
+        running: Some(Running { up: 90_000, services: vec![service()] }),
     }
+}
+
+fn service() -> Service {
+    Service { at: "tcp 0.0.0.0:443".into(), program: "/home/bin/web".into(), age: 3_600, replaced: false }
 }
 
 fn reach() -> LogReach {

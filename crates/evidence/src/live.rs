@@ -13,11 +13,12 @@ mod code;
 mod elf;
 mod parse;
 mod process;
+mod shown;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, fstatfs, openat, statat};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, fstatfs, openat, readlinkat, statat};
 use rustix::io::{Errno, pread, retry_on_intr};
 
 use crate::folder::Folder;
@@ -25,6 +26,7 @@ use crate::folder::Folder;
 pub use code::{Compared, Difference, MappedFile};
 pub use parse::{Mapping, Module, Mount, Socket, Table, maps, modules, mounts, sockets};
 pub use process::{Process, Program};
+pub use shown::{Reach, Shown, Stood, shown};
 
 /// Where the kernel's own file system is told from a folder. Source: `linux/magic.h`.
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
@@ -223,6 +225,41 @@ impl Running {
     /// Whether a path of the host is a folder.
     pub fn is_folder(&self, path: &[u8]) -> bool {
         crate::source::Source::canonical_folder(&self.files, path).is_some()
+    }
+}
+
+impl Reach for Running {
+    fn names(&self, folder: &str, limit: usize) -> Result<Vec<Vec<u8>>, Failure> {
+        list(&self.root, folder.trim_start_matches('/'), limit)
+    }
+
+    fn text(&self, path: &str, limit: usize) -> Result<Vec<u8>, Failure> {
+        // `/proc/net` is a link to our own network.
+        let path = path.trim_start_matches('/').replace("proc/net/", "proc/self/net/");
+        text(&self.root, path.as_bytes(), limit)
+    }
+
+    fn links(&self, paths: &[String]) -> Vec<Result<Vec<u8>, Failure>> {
+        let link = |path: &String| {
+            Ok(readlinkat(&self.root, path.trim_start_matches('/'), Vec::new()).map(std::ffi::CString::into_bytes)?)
+        };
+        paths.iter().map(link).collect()
+    }
+
+    fn is_there(&self, path: &[u8]) -> bool {
+        self.file_at(path).is_some()
+    }
+
+    fn own(&self) -> Option<u32> {
+        Some(self.own)
+    }
+
+    fn at_once(&self) -> usize {
+        1
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
     }
 }
 

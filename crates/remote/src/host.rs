@@ -7,13 +7,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::num::NonZeroUsize;
-use std::process::Child;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use image::filesystem::{Content, Error as FsError, FileSystem, Id, Listed, Node};
 
-use crate::sftp::{Attributes, Pending, READ_BYTES, Sftp};
-use crate::ssh::{Remote, said, start};
+use crate::connection::{Connection, Refusal};
+use crate::sftp::{Attributes, Pending, READ_BYTES};
 use crate::{Address, Error, Options};
 
 /// Requests for the next bytes of one file that are under way at once: what fills a link of 100 Mbit/s
@@ -42,22 +41,14 @@ const OWN: [&str; 22] = [
 /// Kinds that lie on another machine.
 const NETWORK: [&str; 7] = ["9p", "ceph", "cifs", "nfs", "nfs4", "smb3", "fuse.sshfs"];
 
-/// Why a host is not read over SFTP.
-pub(crate) enum Refusal {
-    /// It answers and has no SFTP; perhaps it has `tar`.
-    NoSftp,
-    Error(Error),
-}
-
 /// A host.
 pub(crate) struct Host {
-    sftp: Sftp,
+    connection: Connection,
     /// The root folder on the host, without a slash at its end.
     folder: Vec<u8>,
     entries: Mutex<Entries>,
     /// Folders at which something stands that is not the machine's own, and its kind.
     foreign: HashMap<Vec<u8>, String>,
-    ssh: Mutex<Child>,
 }
 
 #[derive(Default)]
@@ -74,22 +65,12 @@ struct Entry {
 
 impl Host {
     pub(crate) fn connect(address: &Address, options: &Options<'_>) -> Result<Self, Refusal> {
-        let mut ssh = start(address, options, &Remote::Sftp).map_err(|error| Refusal::Error(Error::Start(error)))?;
-        let (to, from, stderr) = (ssh.stdin.take(), ssh.stdout.take(), ssh.stderr.take());
-        let conversation = match (to, from) {
-            (Some(to), Some(from)) => Sftp::new(to, from),
-            _ => Err(io::Error::other("ssh has no ends")),
-        };
-        let sftp = match conversation {
-            Ok(sftp) => sftp,
-            Err(error) => return Err(refused(ssh, stderr, address, &error)),
-        };
+        let connection = Connection::new(address, options)?;
         let host = Self {
-            sftp,
+            connection,
             folder: address.folder.clone().into_bytes(),
             entries: Mutex::default(),
             foreign: HashMap::new(),
-            ssh: Mutex::new(ssh),
         };
         host.find_root(address).map_err(Refusal::Error)
     }
@@ -97,7 +78,7 @@ impl Host {
     fn find_root(mut self, address: &Address) -> Result<Self, Error> {
         let root = if self.folder.is_empty() { b"/".to_vec() } else { self.folder.clone() };
         // The operator chose the root, so that it may be a link; nothing below it may.
-        let attributes = self.sftp.stat(&root).and_then(|attributes| match attributes.mode & 0o170_000 {
+        let attributes = self.connection.sftp.stat(&root).and_then(|attributes| match attributes.mode & 0o170_000 {
             0o040_000 => Ok(attributes),
             _ => Err(io::Error::other("it is no folder")),
         });
@@ -114,15 +95,15 @@ impl Host {
     /// Mounts below the root that are not the machine's own files.
     fn mounts(&self) -> HashMap<Vec<u8>, String> {
         let mut text = Vec::new();
-        if let Ok(handle) = self.sftp.open(b"/proc/mounts") {
+        if let Ok(handle) = self.connection.sftp.open(b"/proc/mounts") {
             while text.len() < MOUNTS_BYTES {
-                let more = self.sftp.read(&handle, text.len() as u64, READ_BYTES).and_then(Pending::data);
+                let more = self.connection.sftp.read(&handle, text.len() as u64, READ_BYTES).and_then(Pending::data);
                 match more {
                     Ok(Some(bytes)) if !bytes.is_empty() => text.extend_from_slice(&bytes),
                     _ => break,
                 }
             }
-            self.sftp.close(&handle);
+            self.connection.sftp.close(&handle);
         }
         let mut foreign = HashMap::new();
         for line in text.split(|byte| *byte == b'\n') {
@@ -188,14 +169,14 @@ impl Host {
         each: &mut dyn FnMut(Listed) -> bool,
     ) -> Result<(), FsError> {
         let mut count = 0;
-        while let Some(names) = self.sftp.more_names(handle)? {
+        while let Some(names) = self.connection.sftp.more_names(handle)? {
             for (name, mut attributes) in names {
                 if name == b"." || name == b".." {
                     continue;
                 }
                 if attributes.mode == 0 {
                     let full = self.full(&[path, b"/", name.as_slice()].concat());
-                    attributes = self.sftp.lstat(&full)?;
+                    attributes = self.connection.sftp.lstat(&full)?;
                 }
                 let id = self.remember(folder, name.clone(), attributes)?;
                 count += 1;
@@ -209,20 +190,6 @@ impl Host {
         }
         Ok(())
     }
-}
-
-/// Why `ssh` gave no conversation: its own word, if it ended; otherwise the host has no SFTP.
-fn refused(mut ssh: Child, stderr: Option<std::process::ChildStderr>, address: &Address, error: &io::Error) -> Refusal {
-    // Ours to end: a login shell that talks instead of SFTP would wait for us for ever.
-    let _ = ssh.kill();
-    let why = said(stderr);
-    let status = ssh.wait().ok().and_then(|status| status.code());
-    // Source: ssh(1), "exit status": 255 is an error of ssh itself.
-    if status == Some(255) && !why.contains("subsystem request failed") {
-        let why = if why.is_empty() { error.to_string() } else { why };
-        return Refusal::Error(Error::Connect { host: address.host.clone(), why });
-    }
-    Refusal::NoSftp
 }
 
 /// `\040` is a space. Source: `proc(5)`.
@@ -244,15 +211,6 @@ fn unescape(word: &[u8]) -> Vec<u8> {
         }
     }
     out
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        let mut ssh = self.ssh.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nothing is lost: it only reads.
-        let _ = ssh.kill();
-        let _ = ssh.wait();
-    }
 }
 
 impl FileSystem for Host {
@@ -306,21 +264,21 @@ impl FileSystem for Host {
             let is_network = NETWORK.contains(&kind.as_str());
             return Err(FsError::Foreign { kind: directive::text::escape(kind), is_network });
         }
-        let handle = self.sftp.open_folder(&self.full(&path))?;
+        let handle = self.connection.sftp.open_folder(&self.full(&path))?;
         let listed = self.list_open(folder, &path, &handle, each);
-        self.sftp.close(&handle);
+        self.connection.sftp.close(&handle);
         listed
     }
 
     fn link_target(&self, id: Id) -> Result<Vec<u8>, FsError> {
-        Ok(self.sftp.read_link(&self.full(&self.path(id)?))?)
+        Ok(self.connection.sftp.read_link(&self.full(&self.path(id)?))?)
     }
 
     fn open<'a>(&'a self, id: Id) -> Result<Box<dyn Content + 'a>, FsError> {
         let attributes = self.attributes(id)?;
         let full = self.full(&self.path(id)?);
-        let handle = self.sftp.open(&full)?;
-        let open = self.sftp.fstat(&handle);
+        let handle = self.connection.sftp.open(&full)?;
+        let open = self.connection.sftp.fstat(&handle);
         let file = Open { host: self, handle, attributes, asked: VecDeque::new(), next: 0, at: 0, left: Vec::new() };
         // Opened by path: what was listed as a file may be something else by now.
         match open? {
@@ -351,7 +309,7 @@ impl Open<'_> {
         while self.asked.len() < AHEAD && self.next <= self.attributes.size {
             let left = self.attributes.size + 1 - self.next;
             let count = u32::try_from(left).unwrap_or(READ_BYTES).min(READ_BYTES);
-            let pending = self.host.sftp.read(&self.handle, self.next, count)?;
+            let pending = self.host.connection.sftp.read(&self.handle, self.next, count)?;
             self.asked.push_back((self.next, count, pending));
             self.next += u64::from(count);
         }
@@ -388,7 +346,7 @@ impl Content for Open<'_> {
                 return Err(FsError::Changed("it grew while it was read".into()));
             }
             if self.left.is_empty() {
-                let now = self.host.sftp.fstat(&self.handle)?;
+                let now = self.host.connection.sftp.fstat(&self.handle)?;
                 return match now == self.attributes {
                     true => Ok(0),
                     false => Err(FsError::Changed("size, owner, mode or mtime changed while it was read".into())),
@@ -404,6 +362,6 @@ impl Content for Open<'_> {
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        self.host.sftp.close(&self.handle);
+        self.host.connection.sftp.close(&self.handle);
     }
 }

@@ -9,14 +9,17 @@
 //! says so as a remark. An image of the disk is better evidence.
 
 mod address;
+mod connection;
 mod fleeting;
 mod host;
+mod processes;
 mod sftp;
 mod ssh;
 
 use std::path::{Path, PathBuf};
 
 use directive::progress::Progress;
+use evidence::live::Reach;
 use evidence::{Limits, Source};
 
 pub use address::{Address, AddressError};
@@ -61,6 +64,12 @@ pub enum Error {
         /// What the host said.
         why: String,
     },
+    /// It has no SFTP, and processes are seen over nothing else.
+    #[error("{host} has no SFTP, by which alone processes are seen")]
+    NoSftp {
+        /// The host as the operator wrote it.
+        host: String,
+    },
     /// The stream of `tar` cannot be read.
     #[error(transparent)]
     Evidence(#[from] evidence::Error),
@@ -75,9 +84,19 @@ pub fn open(text: &str, options: &Options<'_>) -> Result<Box<dyn Source>, Error>
     let address: Address = text.parse()?;
     match host::Host::connect(&address, options) {
         Ok(host) => Ok(evidence::of_filesystem(text, std::sync::Arc::new(host), options.limits)),
-        Err(host::Refusal::NoSftp) => fleeting::open(text, &address, options),
-        Err(host::Refusal::Error(error)) => Err(error),
+        Err(connection::Refusal::NoSftp) => fleeting::open(text, &address, options),
+        Err(connection::Refusal::Error(error)) => Err(error),
     }
+}
+
+/// Connects to a host and reaches what runs there, over SFTP. The folder of the address does not matter.
+///
+/// # Errors
+///
+/// [`Error`] if the address is none, the host key is not known, the login is refused, or there is no SFTP.
+pub fn processes(text: &str, options: &Options<'_>) -> Result<Box<dyn Reach>, Error> {
+    let address: Address = text.parse()?;
+    processes::Processes::connect(&address, options).map(|reached| Box::new(reached) as Box<dyn Reach>)
 }
 
 /// Takes bytes for what an SFTP server said: for fuzzing.

@@ -151,8 +151,12 @@ impl Sftp {
     }
 
     pub(crate) fn read_link(&self, path: &[u8]) -> io::Result<Vec<u8>> {
-        let mut names = self.ask(READLINK, &[&string(path)])?.names()?.unwrap_or_default();
-        names.pop().map(|(name, _)| name).ok_or_else(|| bad("a link without a target"))
+        self.ask_link(path)?.link()
+    }
+
+    /// Asks where a link leads.
+    pub(crate) fn ask_link(&self, path: &[u8]) -> io::Result<Pending> {
+        self.ask(READLINK, &[&string(path)])
     }
 
     /// Some more names of an open folder; `None` at its end.
@@ -202,6 +206,12 @@ impl Pending {
             (STATUS, body) if status(&body) == Some(EOF) => Ok(None),
             (kind, body) => Err(refusal(kind, &body)),
         }
+    }
+
+    /// Where a link leads.
+    pub(crate) fn link(self) -> io::Result<Vec<u8>> {
+        let mut names = self.names()?.unwrap_or_default();
+        names.pop().map(|(name, _)| name).ok_or_else(|| bad("a link without a target"))
     }
 
     fn names(self) -> io::Result<Option<Names>> {

@@ -20,6 +20,7 @@ use evidence::{Source, SourceSpec, SpecError};
 use sha2::{Digest as _, Sha256};
 
 use crate::manifests;
+use crate::open::Runs;
 
 /// What the operator gave, checked.
 #[derive(Debug)]
@@ -164,6 +165,20 @@ impl Inputs {
         let text = declared.evidence.as_deref().unwrap_or_default();
         let opened = crate::open::open(text, &self.base, &declared.access, progress);
         opened.map_err(|source| Error::Evidence { instance: declared.name.clone(), source })
+    }
+
+    /// Reaches what runs on an instance, if the scope says that it is to be looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Evidence`] if it cannot be reached.
+    pub(crate) fn runs(&self, declared: &Declared, progress: &dyn Progress) -> Result<Option<Runs>, Error> {
+        if !declared.is_live {
+            return Ok(None);
+        }
+        let text = declared.evidence.as_deref().unwrap_or_default();
+        let reached = crate::open::runs(text, &self.base, &declared.access, progress);
+        reached.map(Some).map_err(|source| Error::Evidence { instance: declared.name.clone(), source })
     }
 
     /// Whether the evidence is where the scope says, as far as that can be seen without reading it.

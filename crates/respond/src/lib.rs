@@ -13,5 +13,5 @@ mod rooms;
 mod run;
 
 pub use inputs::{Given, Inputs};
-pub use open::{Error as OpenError, open};
+pub use open::{Error as OpenError, Runs, open, runs};
 pub use run::{Ended, Error, Responder, Watch};

@@ -4,8 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
+use check::live::Live;
 use directive::progress::Progress;
 use directive::scope::Access;
+use evidence::live::{Failure, Reach, Running};
 use evidence::{Limits, Options, Source, SourceSpec};
 
 /// Why evidence cannot be opened.
@@ -18,6 +20,68 @@ pub enum Error {
     /// A host over SSH.
     #[error(transparent)]
     Host(#[from] remote::Error),
+    /// The processes of this machine.
+    #[error("the processes of this machine cannot be seen")]
+    Here(#[from] Failure),
+    /// A copy of files has no processes.
+    #[error("only a machine that runs has processes: this one, `/`, or one over SSH, `ssh://..`")]
+    NotRunning,
+}
+
+/// A machine that runs.
+pub enum Runs {
+    /// The one that we run on.
+    Here(Running),
+    /// One over SSH.
+    There(Box<dyn Reach>),
+}
+
+impl Runs {
+    /// What a check looks at.
+    pub fn live(&self) -> Live<'_> {
+        match self {
+            Self::Here(running) => Live::Here(running),
+            Self::There(reach) => Live::There(reach.as_ref()),
+        }
+    }
+}
+
+/// Reaches the processes of a SOURCE that is a machine which runs. Nothing is looked at yet.
+///
+/// # Errors
+///
+/// [`Error`] if it is none, cannot be reached, or has no SFTP.
+pub fn runs(text: &str, base: &Path, access: &Access, progress: &dyn Progress) -> Result<Runs, Error> {
+    match text.parse::<SourceSpec>()? {
+        SourceSpec::Remote(text) => {
+            let files = Files::of(base, access);
+            Ok(Runs::There(remote::processes(&text, &files.options(progress))?))
+        }
+        _ if text == "/" => Ok(Runs::Here(Running::here()?)),
+        _ => Err(Error::NotRunning),
+    }
+}
+
+/// The files that a login takes.
+struct Files {
+    known_hosts: Option<PathBuf>,
+    identity: Option<PathBuf>,
+}
+
+impl Files {
+    fn of(base: &Path, access: &Access) -> Self {
+        let below = |path: &Option<String>| path.as_ref().map(|path| base.join(path));
+        Self { known_hosts: below(&access.known_hosts), identity: below(&access.identity) }
+    }
+
+    fn options<'a>(&'a self, progress: &'a dyn Progress) -> remote::Options<'a> {
+        remote::Options {
+            known_hosts: self.known_hosts.as_deref(),
+            identity: self.identity.as_deref(),
+            limits: Limits::default(),
+            progress,
+        }
+    }
 }
 
 /// Opens a SOURCE. Relative paths are taken from `base`.
@@ -29,15 +93,8 @@ pub fn open(text: &str, base: &Path, access: &Access, progress: &dyn Progress) -
     let paths = |names: &[String]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
     match text.parse::<SourceSpec>()? {
         SourceSpec::Remote(text) => {
-            let known_hosts = access.known_hosts.as_ref().map(|path| base.join(path));
-            let identity = access.identity.as_ref().map(|path| base.join(path));
-            let options = remote::Options {
-                known_hosts: known_hosts.as_deref(),
-                identity: identity.as_deref(),
-                limits: Limits::default(),
-                progress,
-            };
-            Ok(remote::open(&text, &options)?)
+            let files = Files::of(base, access);
+            Ok(remote::open(&text, &files.options(progress))?)
         }
         spec => {
             let (keys, backing) = (paths(&access.key_files), paths(&access.backing));

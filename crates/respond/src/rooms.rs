@@ -14,6 +14,7 @@ use discover::recog::load_all;
 use discover::{Begin, Known, Limits};
 
 use crate::inputs::Inputs;
+use crate::open::Runs;
 
 /// A fact and the instance that it is about.
 pub(crate) type Fact = (Option<String>, Body);
@@ -105,6 +106,7 @@ pub(crate) fn check(
     let Order { pack, hunt, clause, name } = *order;
     let declared = inputs.declared(name).ok_or_else(|| Error::Undeclared(name.to_owned()))?;
     let source = inputs.open(declared, progress)?;
+    let runs = inputs.runs(declared, progress)?;
     let manifests = inputs.given(name).map(|given| given.manifests.as_slice()).unwrap_or_default();
     let previous = state.instances.get(name).map(|known| known.checked.findings.as_slice()).unwrap_or_default();
     let previous_coverage = state.instances.get(name).and_then(|known| known.checked.coverage.as_ref());
@@ -117,7 +119,7 @@ pub(crate) fn check(
         clause: Some(clause),
         previous,
         previous_coverage,
-        live: None,
+        live: runs.as_ref().map(Runs::live),
         hunt,
         threads,
         progress,

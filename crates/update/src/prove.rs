@@ -83,8 +83,11 @@ pub fn prove(pack: &Pack, records: &[Record], instance: &str, claim: Claim<'_>) 
     let counts = |record: &&Record| record.at > claim.since || matches!(record.body, Body::Advisory(_));
     let after = State::from_records(records.iter().filter(counts));
     let (current, is_counted) = (whole.current(&pack.product), after.ledger.is_some());
-    let asked = Asked { pack, current, after: after.instances.get(instance), claim, is_counted };
-    let witnesses = vec![asked.files(), asked.network(), asked.running(), asked.own_word()];
+    let addresses = known.instance.addresses.as_slice();
+    let asked = Asked { pack, current, after: after.instances.get(instance), addresses, claim, is_counted };
+    let files = asked.files();
+    let running = asked.running(&files);
+    let witnesses = vec![files, asked.network(), running, asked.own_word()];
     let mut findings: Vec<Finding> = contradictions(&asked, &witnesses).into_iter().collect();
     let (rollbacks, mut gaps) = rollbacks(&asked);
     findings.extend(rollbacks);

@@ -5,17 +5,23 @@
 //! controls it writes them.
 
 use std::cmp::Ordering;
+use std::net::SocketAddr;
 
 use directive::pack::Pack;
 use directive::product::Current;
-use directive::record::{Finding, InstalledGeneration, Status, Witness};
+use directive::record::{Finding, InstalledGeneration, Running, Service, Status, Witness};
 use directive::state::{Checked, Known};
 use directive::version::Scheme;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::prove::{Claim, Said, Word};
 
 /// Findings of a check that say that a file is not the one that the vendor shipped.
 const OTHER_FILES: [&str; 3] = ["file-modified", "file-missing", "manifest-disagrees"];
+
+/// How what runs is seen.
+const LOOK: &str =
+    "say `live = true` for it in the scope, where its evidence is the running machine, and `respond --again`";
 
 /// What is asked about an instance.
 pub(crate) struct Asked<'a> {
@@ -25,6 +31,8 @@ pub(crate) struct Asked<'a> {
     /// What was seen of it after the update, if anything was. What was seen before says nothing: an address that
     /// answered then and is silent now would accuse an honest instance for ever.
     pub(crate) after: Option<&'a Known>,
+    /// Every address at which it was ever seen.
+    pub(crate) addresses: &'a [String],
     pub(crate) claim: Claim<'a>,
     /// Whether addresses were asked after the update.
     pub(crate) is_counted: bool,
@@ -133,25 +141,76 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// What runs, where a running host was looked at.
-    pub(crate) fn running(&self) -> Said {
+    /// What runs, where a running machine was looked at. That it was started after the installation counts where its
+    /// files are the new ones: else nobody knows what was started.
+    pub(crate) fn running(&self, files: &Said) -> Said {
         let said = |word, why: String| Said { witness: "running programs", word, counts: true, why };
-        if self.checked().is_none() {
-            return said(
-                Word::Silent,
-                "nobody looked at what runs after the update: `check / --live` on the host".into(),
+        let latest = self.after.and_then(|known| known.checks.last());
+        let Some((checked, at)) = self.checked().zip(latest.map(|check| check.at)) else {
+            return said(Word::Silent, format!("no check came after the update: {LOOK}"));
+        };
+        let running = checked.coverage.as_ref().and_then(|seen| seen.running.as_ref());
+        let ours: Vec<&Service> =
+            running.into_iter().flat_map(|ran| &ran.services).filter(|service| self.answers(service)).collect();
+        if let Some(old) = self.stale(&ours) {
+            return said(Word::Against, format!("{old} runs from a file that was replaced: restart it"));
+        }
+        let Some(running) = running else {
+            return said(Word::Silent, format!("nobody looked at what runs: {LOOK}"));
+        };
+        let (word, why) = match self.started(running, &ours, at) {
+            Ok(why) if files.word == Word::For => (Word::For, why),
+            Ok(why) => (Word::Silent, format!("{why}, and nobody vouches for the files that it runs from")),
+            Err(why) => (Word::Silent, why),
+        };
+        said(word, why)
+    }
+
+    /// A program that is not its file any more. Where it is known who answers for the instance, only that one counts:
+    /// a session that began before the update runs on in the old program, and nobody new gets there.
+    fn stale(&self, ours: &[&Service]) -> Option<String> {
+        let codes = ["process-program-replaced", "process-code-changed", "process-program-deleted"];
+        let mut found = self.findings_of_current().filter(|one| codes.contains(&one.code.as_str()));
+        if ours.is_empty() {
+            let old = found.next()?;
+            return Some(
+                old.place.clone().or_else(|| old.path.as_ref().map(|path| path.escaped())).unwrap_or_default(),
             );
         }
-        let stale = ["process-program-replaced", "process-code-changed", "process-program-deleted"];
-        let old = self.findings_of_current().find(|one| stale.contains(&one.code.as_str()));
-        match old {
-            Some(old) => {
-                let place =
-                    old.place.clone().or_else(|| old.path.as_ref().map(|path| path.escaped())).unwrap_or_default();
-                said(Word::Against, format!("{place} runs from a file that was replaced: restart it"))
-            }
-            None => said(Word::Silent, "no running program was seen that is older than its file".into()),
+        let is_changed = |service: &Service| {
+            let mut changed = self.findings_of_current().filter(|one| one.code == "process-code-changed");
+            changed.any(|one| one.path.as_ref() == Some(&service.program))
+        };
+        let old = ours.iter().find(|service| service.replaced || is_changed(service))?;
+        Some(format!("{} at {}", old.program.escaped(), old.at))
+    }
+
+    /// What was started after the installation began, or why that is not known. Ages are as of the check.
+    fn started(&self, running: &Running, ours: &[&Service], at: Timestamp) -> Result<String, String> {
+        let start = |age: u64| at - SignedDuration::from_secs(i64::try_from(age).unwrap_or(i64::MAX >> 10));
+        let since = self.claim.since;
+        if start(running.up) > since {
+            return Ok(format!("the machine was started at {:.0}, after the installation began", start(running.up)));
         }
+        let Some(oldest) = ours.iter().max_by_key(|service| service.age) else {
+            return Err("the machine ran on, and no program was seen that waits at the instance's addresses".into());
+        };
+        let (program, started) = (oldest.program.escaped(), start(oldest.age));
+        if started > since {
+            Ok(format!("{program} at {} was started at {started:.0}, after the installation began", oldest.at))
+        } else {
+            Err(format!("{program} at {} runs since {started:.0}, before the installation began", oldest.at))
+        }
+    }
+
+    /// Whether a program waits at one of the instance's addresses, as far as ports tell.
+    fn answers(&self, service: &Service) -> bool {
+        service.port().is_some_and(|(port, is_udp)| {
+            self.addresses.iter().any(|address| {
+                let (socket, over_udp) = address.strip_suffix("/udp").map_or((&**address, false), |rest| (rest, true));
+                over_udp == is_udp && socket.parse::<SocketAddr>().is_ok_and(|own| own.port() == port)
+            })
+        })
     }
 
     /// What the instance itself says: heard, and never counted for it.

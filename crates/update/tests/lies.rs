@@ -6,7 +6,8 @@ use std::path::Path;
 use directive::pack::Pack;
 use directive::product::Told;
 use directive::record::{
-    Body, Conclusion, Coverage, Finding, InstalledGeneration, Instance, Ledger, Record, Severity, Version,
+    Body, Conclusion, Coverage, Finding, InstalledGeneration, Instance, Ledger, Record, Running, Service, Severity,
+    Version,
 };
 use directive::text::Text;
 use directive::verdict::Verdict;
@@ -43,6 +44,9 @@ struct After {
     asked: i64,
     /// What other members of its cluster run.
     peers: Vec<&'static str>,
+    /// Minutes for which the program at its address ran when it was checked, and whether its file was replaced since;
+    /// what runs was not looked at otherwise.
+    runs: Option<(u64, bool)>,
 }
 
 /// Honestly updated, and seen by everybody.
@@ -56,6 +60,7 @@ fn honest() -> After {
         checked: 2,
         asked: 2,
         peers: Vec::new(),
+        runs: None,
     }
 }
 
@@ -74,6 +79,7 @@ impl After {
         let instance = |name: &str, version: Version| {
             Body::Instance(Instance {
                 name: name.to_owned(),
+                addresses: vec!["192.0.2.7:443".to_owned()],
                 product: Some(pack.product.name.clone()),
                 version,
                 facts: [("cluster".to_owned(), "east".to_owned())].into(),
@@ -116,7 +122,12 @@ impl After {
         };
         let mut generations = vec![generation("current", "/", self.files.0, self.files.1)];
         generations.extend(self.rollback.map(|version| generation("rollback", "/@rollback", Some(version), 200)));
-        let coverage = Coverage { vouched: self.files.1, generations, ..Coverage::default() };
+        let running = self.runs.map(|(minutes, replaced)| {
+            let program = Text::from("/home/bin/web");
+            let service = Service { at: "tcp 0.0.0.0:443".into(), program, age: minutes * 60, replaced };
+            Running { up: 90 * 86_400, services: vec![service] }
+        });
+        let coverage = Coverage { vouched: self.files.1, generations, running, ..Coverage::default() };
         add(at(self.checked), Some("vpn1"), Body::Coverage(coverage));
         let (reasons, accounts) = (Vec::new(), Vec::new());
         let verdict = Verdict::NoEvidenceFound;
@@ -134,6 +145,34 @@ impl After {
 fn codes(judged: &Judged) -> Vec<&str> {
     let findings = judged.findings.iter().map(|finding| finding.code.as_str());
     findings.chain(judged.gaps.iter().map(|gap| gap.code.as_str())).collect()
+}
+
+#[test]
+fn a_program_that_started_after_the_installation_is_a_witness_where_its_files_are_the_new_ones() {
+    let pack = pack();
+    // Nothing that answers tells a version; two hours after the installation.
+    let judged = |runs, change: fn(&mut After)| {
+        let mut after = After { answers: None, runs, ..honest() };
+        change(&mut after);
+        after.judge(&pack)
+    };
+    let proved = judged(Some((60, false)), |_| {});
+    assert_eq!(proved.outcome, Outcome::Proved, "{proved:?}");
+    let long = judged(Some((180, false)), |_| {});
+    assert_eq!(long.outcome, Outcome::Unproved);
+    assert!(long.gaps[0].why.contains("/home/bin/web at tcp 0.0.0.0:443 runs since 2021-05-03T17:00:00Z"), "{long:?}");
+    // It started afterwards, from a file that was put away then.
+    let put_away = judged(Some((60, true)), |_| {});
+    assert_eq!((put_away.outcome, codes(&put_away)), (Outcome::Refuted, vec!["update-not-running"]));
+    let patched = judged(Some((60, false)), |it| it.findings = vec![("process-code-changed", "/home/bin/web")]);
+    assert_eq!(patched.outcome, Outcome::Refuted);
+    // A session of before runs on in the old program, and whoever comes meets the new one.
+    let session = judged(Some((60, false)), |it| it.findings = vec![("process-program-replaced", "/home/bin/web")]);
+    assert_eq!(session.outcome, Outcome::Proved);
+    // Nobody knows what was started.
+    let nobody = judged(Some((60, false)), |it| it.files = (Some(NEW), 0));
+    assert_eq!(nobody.outcome, Outcome::Unproved);
+    assert_eq!(judged(None, |_| {}).outcome, Outcome::Unproved);
 }
 
 #[test]

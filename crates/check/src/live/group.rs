@@ -26,6 +26,10 @@ pub(super) struct Who {
 }
 
 impl Who {
+    pub(super) fn named(pid: u32, name: Text) -> Self {
+        Self { pid, name }
+    }
+
     pub(super) fn of(process: &Process<'_>) -> Self {
         Self { pid: process.pid, name: process.name() }
     }
@@ -150,7 +154,7 @@ impl Groups {
             });
         }
         let findings = self.findings.into_iter().map(|(shared, all)| finding(shared, &all, clause)).collect();
-        Seen { findings, gaps: self.gaps }
+        Seen { findings, gaps: self.gaps, running: None }
     }
 }
 

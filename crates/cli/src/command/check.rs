@@ -18,8 +18,8 @@ use ::directive::record::{
 use ::directive::scope::{Access, Scanner};
 use ::directive::verdict::Exit;
 use ::evidence::Source;
-use ::evidence::live::Running;
 use ::report::traces;
+use ::respond::Runs;
 use clap::ValueEnum;
 use jiff::Timestamp;
 
@@ -75,7 +75,7 @@ pub(crate) struct Args {
     #[arg(long)]
     explain: bool,
 
-    /// Look at processes, sockets, modules and mounts of this machine too; SOURCE has to be `/`
+    /// Look at what runs there too; SOURCE has to be `/`, or `ssh://..`, which shows less
     #[arg(long)]
     live: bool,
 }
@@ -242,7 +242,6 @@ enum BaselineArg {
 }
 
 pub(crate) fn run(ui: &mut Ui, args: &Args, threads: NonZeroUsize) -> Result<Exit, CommandError> {
-    let running = args.live.then(|| running(&args.sources)).transpose()?;
     let pack = args.pack.as_deref().map(open::pack).transpose()?;
     let key = args.manifest_key.as_deref().map(super::manifest::public_key).transpose()?;
     let stop = Stop::listen();
@@ -263,6 +262,8 @@ pub(crate) fn run(ui: &mut Ui, args: &Args, threads: NonZeroUsize) -> Result<Exi
     let mut traced = Vec::new();
     let mut exit = Exit::Done;
     for text in &args.sources {
+        let runs = args.live.then(|| respond::runs(text, Path::new(""), &args.access.access(), &bar)).transpose();
+        let runs = runs.map_err(|err| CommandError::because(format!("what runs on {text} cannot be seen"), err))?;
         bar.begin("Opening: files");
         let source = respond::open(text, Path::new(""), &args.access.access(), &bar);
         bar.end();
@@ -277,7 +278,7 @@ pub(crate) fn run(ui: &mut Ui, args: &Args, threads: NonZeroUsize) -> Result<Exi
             clause: None,
             previous: &[],
             previous_coverage: None,
-            live: running.as_ref(),
+            live: runs.as_ref().map(Runs::live),
             hunt: hunt.as_ref(),
             threads,
             progress: &bar,
@@ -308,14 +309,6 @@ pub(crate) fn run(ui: &mut Ui, args: &Args, threads: NonZeroUsize) -> Result<Exi
         ui.record(&super::closing(summary, DutyCount::default(), exit, Clock::machine().now()));
     }
     Ok(exit)
-}
-
-/// This machine, if it is what is checked.
-fn running(sources: &[String]) -> Result<Running, CommandError> {
-    if sources.iter().any(|source| source != "/") {
-        return Err(CommandError::new("`--live` goes with the source `/` alone: only a running host has processes"));
-    }
-    Running::here().map_err(|err| CommandError::because("the processes of this machine cannot be seen", err))
 }
 
 /// Reads everything that `--manifest` names.

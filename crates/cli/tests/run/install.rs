@@ -14,9 +14,9 @@ use directive::record::{Body, Stage};
 use super::*;
 
 /// A machine to install on.
-struct Machine {
+pub(super) struct Machine {
     dir: tempfile::TempDir,
-    port: u16,
+    pub(super) port: u16,
     child: Child,
 }
 
@@ -35,7 +35,7 @@ exec chroot . /usr/sbin/sshd -D -f /dev/null -p "$2" -o ListenAddress=127.0.0.1 
 
 impl Machine {
     #[expect(clippy::print_stderr, reason = "a test that skips says so")]
-    fn up() -> Option<Self> {
+    pub(super) fn up() -> Option<Self> {
         let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| stdout(&output).trim() == "0");
         let needed = ["unshare", "/usr/sbin/sshd", "apt-ftparchive", "gpg", "dnf", "rpmbuild", "minisign"];
         let has = |program: &&str| Command::new("sh").args(["-c", "command -v \"$1\"", "sh", program]).output();
@@ -72,13 +72,13 @@ impl Machine {
         panic!("the machine did not come up");
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// What a command says on the machine.
     #[track_caller]
-    fn says(&self, script: &str) -> String {
+    pub(super) fn says(&self, script: &str) -> String {
         let mut ssh = Command::new("ssh");
         ssh.args(["-p", &self.port.to_string(), "-o", "BatchMode=yes", "-i", arg(&self.path("user")), "-o"]);
         ssh.arg(format!("UserKnownHostsFile={}", self.path("known").display()));

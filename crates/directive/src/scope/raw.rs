@@ -51,6 +51,7 @@ pub(super) struct RawInstance {
     pub(super) backing: Option<OneOrMany>,
     pub(super) known_hosts: Option<String>,
     pub(super) identity: Option<String>,
+    pub(super) live: Option<Spanned<bool>>,
     pub(super) owner: Option<Owner>,
     #[serde(default)]
     pub(super) facts: BTreeMap<String, String>,

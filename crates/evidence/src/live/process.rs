@@ -43,6 +43,12 @@ pub struct Program {
 }
 
 impl Program {
+    /// A program of which only names are known. Numbers stand for "the same" and "another".
+    pub(super) fn named(path: &[u8], is_deleted: bool, has_file: bool) -> Self {
+        let at_path = has_file.then_some((0, u64::from(is_deleted)));
+        Self { path: path.to_vec(), is_deleted, identity: (0, 0), at_path }
+    }
+
     /// Whether it never had a name on a disk (`memfd_create`).
     pub fn is_memfd(&self) -> bool {
         self.path.starts_with(b"/memfd:")
