@@ -174,9 +174,10 @@ pub fn check(request: &Request<'_>) -> Result<Outcome, Error> {
     })?;
 
     let witnesses = request.product.map_or_else(Vec::new, |product| version::witnesses(source, product, &mut gaps));
-    let live = request.live.map(|live| live.look(request.clause, request.progress)).unwrap_or_default();
     let mut tally = sight.finish();
     let found = files.map(|files| files.finish(source, request.threads, &|| request.progress.stop_requested()));
+    // Last, since the ages of programs are as of the end of the check.
+    let live = request.live.map(|live| live.look(request.clause, request.progress)).unwrap_or_default();
     gaps.extend(request.hunt.into_iter().flat_map(Hunt::unusable).cloned());
     let mut told = Told::default();
     if let Some(found) = found {

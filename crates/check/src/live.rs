@@ -18,7 +18,6 @@ mod shown;
 mod socket;
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Instant;
 
 use directive::progress::Progress;
 use directive::record::{Finding, Gap, Running as Ran};
@@ -43,8 +42,8 @@ pub struct Seen {
     pub findings: Vec<Finding>,
     /// What was not seen.
     pub gaps: Vec<Gap>,
-    /// Since when what answers runs, as of that moment.
-    pub running: Option<(Ran, Instant)>,
+    /// Since when what answers runs.
+    pub running: Option<Ran>,
 }
 
 /// A machine that runs.
@@ -54,6 +53,8 @@ pub enum Live<'a> {
     Here(&'a Running),
     /// One that is reached over a network: what its links and tables show.
     There(&'a dyn Reach),
+    /// One whose processes could not be reached, and why.
+    Unreached(&'a str),
 }
 
 impl Live<'_> {
@@ -62,6 +63,11 @@ impl Live<'_> {
         match self {
             Self::Here(running) => look(running, clause, progress),
             Self::There(reach) => shown::look(reach, clause, progress),
+            Self::Unreached(why) => {
+                let mut groups = Groups::default();
+                groups.gap("process-unread", "processes", why.to_owned());
+                groups.finish(clause)
+            }
         }
     }
 }

@@ -41,21 +41,6 @@ impl Service {
         let port = at.rsplit_once(':')?.1.parse().ok()?;
         Some((port, table.starts_with("udp")))
     }
-
-    /// Both, some seconds later.
-    pub(crate) fn older(&mut self, seconds: u64) {
-        self.age = self.age.saturating_add(seconds);
-    }
-}
-
-impl Running {
-    /// The same, seen `seconds` ago.
-    #[must_use]
-    pub fn aged(mut self, seconds: u64) -> Self {
-        self.up = self.up.saturating_add(seconds);
-        self.services.iter_mut().for_each(|service| service.older(seconds));
-        self
-    }
 }
 
 #[cfg(test)]

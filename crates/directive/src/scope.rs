@@ -485,6 +485,12 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_of_files_cannot_be_looked_at_while_it_runs() {
+        let text = "organisation = \"A\"\n[[instance]]\nname = \"a\"\nevidence = \"vpn1.qcow2\"\nlive = true";
+        refuses(text, "only a machine that runs");
+    }
+
+    #[test]
     fn an_unknown_key_is_refused() {
         refuses("organisation = \"A\"\nnetwork = [\"10.0.0.0/8\"]", "unknown field `network`");
     }

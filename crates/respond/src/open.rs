@@ -31,9 +31,11 @@ pub enum Error {
 /// A machine that runs.
 pub enum Runs {
     /// The one that we run on.
-    Here(Running),
+    Here(Box<Running>),
     /// One over SSH.
     There(Box<dyn Reach>),
+    /// One over SSH that shows its files in another way, and no processes.
+    Unreached(String),
 }
 
 impl Runs {
@@ -42,6 +44,7 @@ impl Runs {
         match self {
             Self::Here(running) => Live::Here(running),
             Self::There(reach) => Live::There(reach.as_ref()),
+            Self::Unreached(why) => Live::Unreached(why),
         }
     }
 }
@@ -50,14 +53,17 @@ impl Runs {
 ///
 /// # Errors
 ///
-/// [`Error`] if it is none, cannot be reached, or has no SFTP.
+/// [`Error`] if it is none or cannot be reached. A host without SFTP gives a gap: its files may be read otherwise.
 pub fn runs(text: &str, base: &Path, access: &Access, progress: &dyn Progress) -> Result<Runs, Error> {
     match text.parse::<SourceSpec>()? {
         SourceSpec::Remote(text) => {
             let files = Files::of(base, access);
-            Ok(Runs::There(remote::processes(&text, &files.options(progress))?))
+            match remote::processes(&text, &files.options(progress)) {
+                Err(error @ remote::Error::NoSftp { .. }) => Ok(Runs::Unreached(error.to_string())),
+                reached => Ok(Runs::There(reached?)),
+            }
         }
-        _ if text == "/" => Ok(Runs::Here(Running::here()?)),
+        _ if text == "/" => Ok(Runs::Here(Box::new(Running::here()?))),
         _ => Err(Error::NotRunning),
     }
 }

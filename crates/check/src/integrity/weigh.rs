@@ -77,8 +77,7 @@ impl Seen<'_> {
             }
         }
         findings.sort_by(|a, b| (&a.path, &a.code, &a.why).cmp(&(&b.path, &b.code, &b.why)));
-        let running = self.live.running.clone().map(|(ran, seen)| ran.aged(seen.elapsed().as_secs()));
-        let coverage = Coverage { logs: told.reach, running, ..tally.coverage };
+        let coverage = Coverage { logs: told.reach, running: self.live.running.clone(), ..tally.coverage };
         let sign = timeline::first_sign(&findings, self.request.source.has_own_ctime(), &tally.shipped);
         let accounts = self.accounts(told.people, sign.as_ref(), &mut gaps);
         let (timeline, beyond) = timeline::assemble(told.moments, &findings, &coverage.logs);

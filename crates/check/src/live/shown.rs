@@ -3,8 +3,6 @@
 //! The names of programs and who waits for whom, as links and tables of its `/proc` tell over the network. Memory,
 //! libraries, modules and mounts are not looked at, which a gap says.
 
-use std::time::Instant;
-
 use directive::progress::{Progress, Unwatched};
 use directive::record::{Running as Ran, Severity};
 use directive::text::Text;
@@ -19,7 +17,7 @@ pub(super) fn look(reach: &dyn Reach, clause: Option<&str>, progress: &dyn Progr
     let mut ran = None;
     match shown(reach, progress) {
         Ok(shown) => {
-            ran = shown.ran().map(|ran| (ran, Instant::now()));
+            ran = shown.ran();
             judge(&shown, &mut groups);
         }
         Err(failure) => groups.gap("kernel-unread", "/proc", format!("processes cannot be listed: {}", said(&failure))),
@@ -38,9 +36,8 @@ pub(super) fn look(reach: &dyn Reach, clause: Option<&str>, progress: &dyn Progr
 }
 
 /// Since when what answers here runs. What cannot be seen of it is told by the look itself.
-pub(super) fn ran(running: &Running) -> Option<(Ran, Instant)> {
-    let ran = shown(running, &Unwatched).ok()?.ran()?;
-    Some((ran, Instant::now()))
+pub(super) fn ran(running: &Running) -> Option<Ran> {
+    shown(running, &Unwatched).ok()?.ran()
 }
 
 fn judge(shown: &Shown, groups: &mut Groups) {

@@ -30,12 +30,17 @@ cd "$1/over/m"; mount -t proc proc proc; mount --rbind /dev dev; mount -t tmpfs 
 mkdir -p run/sshd root/.ssh; chmod 700 root/.ssh; cp "$1/user.pub" root/.ssh/authorized_keys
 cp "$1/host" etc/ssh/ours; chmod 600 etc/ssh/ours
 exec chroot . /usr/sbin/sshd -D -f /dev/null -p "$2" -o ListenAddress=127.0.0.1 -o HostKey=/etc/ssh/ours \
-    -o PidFile=none -o PermitRootLogin=yes -o StrictModes=no
+    -o PidFile=none -o PermitRootLogin=yes -o StrictModes=no -o "Subsystem=$3"
 "#;
 
 impl Machine {
-    #[expect(clippy::print_stderr, reason = "a test that skips says so")]
     pub(super) fn up() -> Option<Self> {
+        Self::with("sftp internal-sftp")
+    }
+
+    /// Whose SSH server has this beside a shell.
+    #[expect(clippy::print_stderr, reason = "a test that skips says so")]
+    pub(super) fn with(subsystem: &str) -> Option<Self> {
         let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| stdout(&output).trim() == "0");
         let needed = ["unshare", "/usr/sbin/sshd", "apt-ftparchive", "gpg", "dnf", "rpmbuild", "minisign"];
         let has = |program: &&str| Command::new("sh").args(["-c", "command -v \"$1\"", "sh", program]).output();
@@ -61,7 +66,7 @@ impl Machine {
         );
         let mut unshare = Command::new("unshare");
         unshare.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", UP, "sh"]);
-        let child = unshare.arg(dir.path()).arg(port.to_string()).stdin(Stdio::null()).spawn().unwrap();
+        let child = unshare.arg(dir.path()).arg(port.to_string()).arg(subsystem).stdin(Stdio::null()).spawn().unwrap();
         let machine = Self { dir, port, child };
         for _ in 0..3000 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {

@@ -37,10 +37,11 @@ struct Place {
 
 impl Place {
     fn new() -> Option<Self> {
-        let place = Self {
-            machine: Machine::up()?,
-            port: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(),
-        };
+        Machine::up().map(Self::on)
+    }
+
+    fn on(machine: Machine) -> Self {
+        let place = Self { machine, port: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port() };
         fs::write(place.machine.path("list"), place.machine.says(APPLIANCE)).unwrap();
         let scope = format!(
             "organisation = \"Example Agency\"\nnetworks = [\"127.0.0.1/32\"]\nports = [{0}]\n\n[[instance]]\n\
@@ -51,7 +52,7 @@ impl Place {
         );
         fs::write(place.machine.path("scope.toml"), scope).unwrap();
         place.start();
-        Some(place)
+        place
     }
 
     fn source(&self) -> String {
@@ -65,12 +66,29 @@ impl Place {
         }
     }
 
+    /// Asks and checks.
+    fn respond(&self, more: &[&str]) {
+        let (scope, case) = (self.machine.path("scope.toml"), self.machine.path("case"));
+        let common = ["respond", "-q", "--pack", "ed-21-03", "--scope", arg(&scope), "--case", arg(&case)];
+        let responded = portcullis().args(common).args(more).output().unwrap();
+        assert!(responded.status.code() != Some(2), "{}", stderr(&responded));
+    }
+
+    /// Now, by the clock of the exercise.
+    fn now(&self) -> String {
+        let case = self.machine.path("case");
+        let shown = records(&run(&["case", "show", "--case", arg(&case), "--json"]));
+        let offset = shown.iter().find_map(|record| match &record.body {
+            Body::Case(opened) => Some(opened.clock_offset),
+            _ => None,
+        });
+        (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(offset.unwrap())).to_string()
+    }
+
     /// Asks and checks again, then judges what happened since that moment.
     fn prove(&self, since: &str) -> Output {
-        let (scope, case) = (self.machine.path("scope.toml"), self.machine.path("case"));
-        let common = ["--pack", "ed-21-03", "--scope", arg(&scope), "--case", arg(&case)];
-        let responded = portcullis().args(["respond", "-q", "--again"]).args(common).output().unwrap();
-        assert!(responded.status.code() != Some(2), "{}", stderr(&responded));
+        self.respond(&["--again"]);
+        let case = self.machine.path("case");
         portcullis().args(["update", "prove", "vpn1", "--since", since, "--case", arg(&case)]).output().unwrap()
     }
 }
@@ -78,9 +96,10 @@ impl Place {
 #[test]
 fn the_old_program_that_runs_on_refutes_an_update_and_its_restart_proves_it() {
     let Some(place) = Place::new() else { return };
+    place.respond(&["--exercise", "2021-05-04T12:00:00Z"]);
     // Ages are whole seconds.
     std::thread::sleep(Duration::from_secs(2));
-    let since = jiff::Timestamp::now().to_string();
+    let since = place.now();
     place.machine.says("mv /opt/appliance/home/new /opt/appliance/home/bin/web");
     let refuted = place.prove(&since);
     let text = stdout(&refuted);
@@ -102,7 +121,7 @@ fn the_old_program_that_runs_on_refutes_an_update_and_its_restart_proves_it() {
     let new = format!("yes  running programs: /opt/appliance/home/bin/web at tcp 127.0.0.1:{} was started", place.port);
     assert!(text.contains(&new), "{text}");
     // What began before the program was started says nothing of an update that came later.
-    let later = jiff::Timestamp::now().to_string();
+    let later = place.now();
     let unproved = place.prove(&later);
     assert_eq!(unproved.status.code(), Some(3), "{}{}", stdout(&unproved), stderr(&unproved));
     assert!(stdout(&unproved).contains(" runs since "), "{}", stdout(&unproved));
@@ -131,6 +150,18 @@ fn programs_that_run_on_a_host_over_ssh_are_seen_by_name_age_and_port() {
     assert!(!service.replaced && service.age <= running.up);
     // Without the word only files are looked at.
     assert!(!stdout(&check(&[]).unwrap()).contains("process-"));
+}
+
+#[test]
+fn a_host_without_sftp_shows_its_files_and_a_gap_says_that_nobody_saw_what_runs() {
+    let Some(machine) = Machine::with("other /bin/false") else { return };
+    let place = Place::on(machine);
+    let (known, user) = (place.machine.path("known"), place.machine.path("user"));
+    let login = ["--known-hosts", arg(&known), "--identity", arg(&user)];
+    let output = portcullis().args(["check", &place.source(), "--live"]).args(login).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("process-unread"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("has no SFTP"), "{}", stdout(&output));
 }
 
 fn as_finding(body: &Body) -> Option<&Finding> {

@@ -5,7 +5,7 @@
 //! sees more. All that comes back may be made up by whoever controls the machine.
 //! Source: `proc(5)`, `proc_pid_stat(5)`.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use directive::progress::Progress;
@@ -195,7 +195,7 @@ fn uptime(text: &[u8]) -> Option<u64> {
     Some(parse::number::<u64>(whole)?.saturating_add(1))
 }
 
-/// The name in brackets, which may hold any character, and field 22: when it was started, in ticks since the kernel was.
+/// The name in brackets, which may hold any character, and field 22: how many ticks after the kernel it was started.
 fn name_and_start(stat: &[u8]) -> (Text, Option<u64>) {
     let begin = stat.iter().position(|byte| *byte == b'(').map_or(0, |at| at + 1);
     let end = stat.iter().rposition(|byte| *byte == b')').filter(|end| *end >= begin);
@@ -215,7 +215,7 @@ impl Shown {
     /// What of it is recorded; `None` if the machine does not say since when it runs.
     pub fn ran(&self) -> Option<Ran> {
         let up = self.up?;
-        let mut met = HashSet::new();
+        let mut met = BTreeSet::new();
         let mut services: Vec<Service> = self
             .listeners
             .iter()
