@@ -263,8 +263,9 @@ impl Hands for There {
         let command = command.join(" ");
         let words: Vec<&str> = self.words.iter().map(String::as_str).chain([command.as_str()]).collect();
         let done = start(&words, input)?;
-        // `ssh` itself ends with 255, which no program of ours does.
-        if done.code == 255 {
+        // `ssh` itself ends with 255, which no program of ours does; where a signal ended it, nobody knows how it ended
+        // over there.
+        if done.code == 255 || done.code == -1 {
             return Err(Error::Lost { host: self.host.clone(), said: done.said });
         }
         Ok(done)

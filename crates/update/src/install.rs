@@ -3,7 +3,7 @@
 //! Makes a [`Change`], which a person approves and `mitigate` carries out; nothing is touched here. The packages come
 //! from us, byte for byte as they were verified: the machine downloads nothing, so that nobody between it and a mirror
 //! has a say. What will be replaced is copied into the case first. That it went through proves nothing: `prove` does.
-//! Source: ED 21-03 action 3; apt-get(8), dnf(8), dpkg-query(1), rpm(8).
+//! Source: ED 21-03 action 3; apt-get(8), apt.conf(5), dnf(8), dpkg(1), dpkg-query(1), rpm(8).
 
 use directive::change::{Change, Command, FileChange, Keep, Kind, Origin, Target};
 use directive::pack::Pack;
@@ -221,13 +221,20 @@ fn install(manager: Manager, way: Way, paths: &[String]) -> Command {
         "Dir::Etc::sourcelist=/dev/null",
         "-o",
         "Dir::Etc::sourceparts=-",
+        // Somebody else may be at it, or the very installation whose connection was lost.
+        "-o",
+        "DPkg::Lock::Timeout=600",
         "install",
     ];
     let dnf = ["dnf", "-y", "-q", "-C", "--disablerepo=*", "--setopt=install_weak_deps=False"];
     let words: Vec<&str> = match (manager, way) {
         (Manager::Apt, Way::Try) => [&apt[..], &["--simulate"]].concat(),
         (Manager::Apt, Way::Up) => apt.to_vec(),
-        (Manager::Apt, Way::Down) => [&apt[..], &["--allow-downgrades", "--reinstall"]].concat(),
+        // Dpkg that was cut off wants to be told to go on before it does anything else.
+        (Manager::Apt, Way::Down) => {
+            let again = ["sh", "-c", "\"$@\" || { dpkg --configure -a; \"$@\"; }", "sh"];
+            [&again[..], &apt[..], &["--allow-downgrades", "--reinstall"]].concat()
+        }
         (Manager::Dnf, Way::Try) => vec!["rpm", "-U", "--test", "--replacepkgs"],
         (Manager::Dnf, Way::Up) => [&dnf[..], &["install"]].concat(),
         (Manager::Dnf, Way::Down) => [&dnf[..], &["downgrade"]].concat(),

@@ -114,13 +114,17 @@ export GNUPGHOME="$PWD/gpg"; mkdir -m 700 gpg repository
 gpg="gpg --batch --quiet --pinentry-mode loopback --passphrase ''"
 eval "$gpg --quick-generate-key 'Vendor <psirt@example.com>' ed25519 sign never"
 gpg --export > key.gpg; gpg --list-keys --with-colons | sed -n 's/^fpr:::::::::\([^:]*\):.*/\1/p' > print
-for version in one two broken; do
+for version in one two slow broken; do
     rm -rf root; mkdir -p root/DEBIAN
     dpkg-query -L minisign | while read -r file; do if [ -f "$file" ]; then install -D "$file" "root$file"; fi; done
-    case $version in one) number=1 ;; two) number=2 ;; broken) number=3 ;; esac
+    case $version in one) number=1 ;; two) number=2 ;; slow) number=3 ;; broken) number=4 ;; esac
     dpkg-query -s minisign | grep -v -e '^Status:' -e '^Conffiles:' |
         sed "s/^Version: .*/&+portcullis$number/" > root/DEBIAN/control
     mkdir -p root/usr/share/minisign; echo "$version" > root/usr/share/minisign/release
+    if [ $version = slow ]; then
+        # Long enough to be cut off in the middle.
+        printf '#!/bin/sh\ntouch /var/tmp/began\nsleep 5\n' > root/DEBIAN/preinst; chmod 755 root/DEBIAN/preinst
+    fi
     if [ $version = broken ]; then
         printf '#!/bin/sh\nexit 1\n' > root/DEBIAN/postinst; chmod 755 root/DEBIAN/postinst
     fi
@@ -258,6 +262,32 @@ fn an_installation_that_fails_half_way_ends_with_the_old_version() {
     assert_eq!(failed.status.code(), Some(2), "{}", stderr(&failed));
     assert_eq!(place.installed(), "portcullis1 one\n");
     assert_eq!(place.machine.says("dpkg --audit; ls -d /var/cache/portcullis* 2>/dev/null | wc -l"), "1\n");
+}
+
+#[test]
+fn a_connection_that_is_lost_in_the_middle_of_an_installation_ends_with_the_old_version() {
+    let Some(place) = Place::new() else { return };
+    let (one, slow) = (place.deb("one"), place.deb("slow"));
+    assert_eq!(place.plan(&[&one], &["--kind", "apt"]).status.code(), Some(0));
+    assert_eq!(place.apply().status.code(), Some(0));
+    assert_eq!(place.plan(&[&slow], &["--kind", "apt", "--back", arg(&one)]).status.code(), Some(0));
+    let failed = std::thread::scope(|scope| {
+        let applying = scope.spawn(|| place.apply());
+        while place.machine.says("ls /var/tmp/began 2>/dev/null || true").is_empty() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        // The program that carries the connection, here and not there.
+        let ours = format!("^ssh .*ssh://root@127.0.0.1:{} .*apt-get", place.machine.port);
+        shell(place.machine.dir.path(), &format!("pkill -KILL -f '{ours}'"));
+        applying.join().unwrap()
+    });
+    let said = stderr(&failed);
+    assert_eq!(failed.status.code(), Some(2), "{said}");
+    assert!(said.contains("no connection to ssh://root@127.0.0.1"), "{said}");
+    assert_eq!(place.installed(), "portcullis1 one\n", "{said}");
+    assert_eq!(place.machine.says("dpkg --audit; ls -d /var/cache/portcullis* 2>/dev/null | wc -l"), "1\n");
+    let case = place.path("case");
+    assert_eq!(run(&["case", "verify", "--case", arg(&case)]).status.code(), Some(0));
 }
 
 #[test]
