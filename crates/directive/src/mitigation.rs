@@ -35,6 +35,9 @@ pub struct ChangeStep {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub expires: Option<Timestamp>,
+    /// SHA-256 of the list of changes that was approved, in hex, where it was approved with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
 }
 
 /// Where a change stands after a step.
@@ -101,6 +104,8 @@ pub struct Mitigation {
     pub workaround: Option<String>,
     /// Whether a person has approved these very bytes.
     pub approved: bool,
+    /// The list with which it was approved, and when.
+    pub list: Option<(Timestamp, String)>,
     /// When it took effect.
     pub applied: Option<Timestamp>,
     /// Whether it was undone since.
@@ -121,6 +126,7 @@ impl Mitigation {
         self.action = step.action.clone().or(self.action.take());
         self.workaround = step.workaround.clone().or(self.workaround.take());
         self.expires = step.expires.or(self.expires);
+        self.list = step.list.clone().map(|list| (at, list)).or(self.list.take());
         match step.stage {
             Stage::Applied => (self.applied, self.undone) = (Some(at), false),
             Stage::Undone => self.undone = true,

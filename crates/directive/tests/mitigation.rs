@@ -59,6 +59,7 @@ fn step(stage: Stage) -> Body {
         by: Some("J. Doe".into()),
         kept: None,
         expires: Some(at("28T12:00")),
+        list: None,
     })
 }
 
@@ -177,6 +178,36 @@ fn of_several_proxies_one_that_does_not_hold_leaves_the_action_owed() {
     check(&records, "21T15:00", &[why, "update open: action update"]);
     records.push(("21T16:00", other(proof(400, "22T16:00"))));
     check(&records, "21T17:00", &["w done: action w", "update done: w was done instead"]);
+}
+
+#[test]
+fn a_proxy_that_was_left_or_put_back_leaves_the_action_of_its_list_owed() {
+    let of = |list: &str, change: &str, body: Body| match body {
+        Body::Change(step) => {
+            Body::Change(ChangeStep { change: change.repeat(32), list: Some(list.repeat(32)), ..step })
+        }
+        Body::Proof(proof) => Body::Proof(Proof { change: change.repeat(32), ..proof }),
+        body => body,
+    };
+    let mut records = vec![("21T12:00", instance(Status::Affected))];
+    for change in ["11", "22"] {
+        records.push(("21T13:00", of("aa", change, step(Stage::Approved))));
+    }
+    records.push(("21T13:01", of("aa", "11", step(Stage::Applied))));
+    records.push(("21T13:01", of("aa", "11", proof(400, "22T13:00"))));
+    let why = "w open: 1 of the 2 changes that were approved together are not in effect: `mitigate apply` goes on, and a \
+               new list says which proxies there are now";
+    check(&records, "21T14:00", &[why, "update open: action update"]);
+    // The other is carried out too, and put back later.
+    let mut both = records.clone();
+    both.push(("21T13:30", of("aa", "22", step(Stage::Applied))));
+    both.push(("21T13:30", of("aa", "22", proof(400, "22T13:30"))));
+    check(&both, "21T14:00", &["w done: action w", "update done: w was done instead"]);
+    both.push(("21T15:00", of("aa", "22", step(Stage::Undone))));
+    check(&both, "21T16:00", &[why, "update open: action update"]);
+    // A new list without it: that proxy is gone.
+    both.push(("21T17:00", of("bb", "11", step(Stage::Approved))));
+    check(&both, "21T18:00", &["w done: action w", "update done: w was done instead"]);
 }
 
 #[test]

@@ -286,6 +286,7 @@ fn change() -> ChangeStep {
         by: Some("J. Doe".into()),
         kept: Some("55".repeat(32)),
         expires: Some(at("2021-05-21T13:00:00Z")),
+        list: None,
     }
 }
 

@@ -456,6 +456,7 @@ impl Steps<'_> {
             by: Some(self.who.to_owned()),
             kept: None,
             expires: self.change.expires,
+            list: None,
         }
     }
 }

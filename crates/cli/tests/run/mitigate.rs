@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use directive::mitigation::Stage;
-use directive::record::Proof;
+use directive::record::{Body, Proof};
 
 use super::*;
 
@@ -370,6 +370,13 @@ fn five_proxies_are_approved_once_and_one_that_fails_stops_no_other() {
     assert_eq!(sites.conf(1), edited);
     assert_eq!(sites.conf(3), before[3]);
     assert_ne!(sites.conf(0), before[0]);
+    // All five were approved together, and the case knows which, also of the one that was never touched.
+    let shown = records(&run(&["case", "show", "--json", "--case", arg(&sites.path("case"))]));
+    let listed = shown.iter().filter(|record| match &record.body {
+        Body::Change(step) => step.stage == Stage::Approved && step.list.as_ref() == Some(&digest),
+        _ => false,
+    });
+    assert_eq!(listed.count(), 5);
     // What failed is asked too: two of five do not hold.
     let proved = sites.on_all("prove", &[]);
     assert_eq!(proved.status.code(), Some(1), "{}", stdout(&proved));
@@ -381,6 +388,37 @@ fn five_proxies_are_approved_once_and_one_that_fails_stops_no_other() {
         assert_eq!(sites.conf(n), before[n]);
     }
     assert!(run(&["case", "--case", arg(&sites.path("case")), "verify"]).status.success());
+}
+
+#[test]
+fn of_several_proxies_one_that_cannot_be_looked_at_stops_no_watch() {
+    let Some(sites) = Sites::start(3) else { return };
+    let pushed = sites.conf(2);
+    assert!(sites.plan().status.success());
+    let applied = sites.on_all("apply", &["--by", "J. Doe", "--approve", &sites.digest()]);
+    assert_eq!(applied.status.code(), Some(0), "{}{}", stdout(&applied), stderr(&applied));
+    let (scope, case) = (sites.path("scope.toml"), sites.path("case"));
+    let watch = |more: &[&str]| {
+        let words = ["mitigate", "watch", "--scope", arg(&scope), "--case", arg(&case)];
+        run(&[&words[..], more].concat())
+    };
+    let quiet = watch(&["--once"]);
+    assert_eq!((quiet.status.code(), stdout(&quiet)), (Some(0), String::new()), "{}", stderr(&quiet));
+    // Of the second the configuration cannot be read, and somebody pushes one to the third.
+    let conf = sites.path("1/etc/nginx.conf");
+    std::fs::rename(&conf, sites.path("1/etc/kept")).unwrap();
+    std::fs::create_dir(&conf).unwrap();
+    std::fs::write(sites.path("2/etc/nginx.conf"), pushed).unwrap();
+    let noticed = watch(&["--once", "--json"]);
+    assert_ne!(noticed.status.code(), Some(0));
+    let told = records(&noticed).into_iter().filter_map(|record| match record.body {
+        Body::Finding(finding) => Some(finding.code),
+        Body::Gap(gap) => Some(gap.code),
+        _ => None,
+    });
+    let mut told: Vec<String> = told.collect();
+    told.sort_unstable();
+    assert_eq!(told, ["workaround-overwritten", "workaround-unseen"]);
 }
 
 #[test]

@@ -184,17 +184,23 @@ pub(super) fn ask(
     is_approved: bool,
 ) -> Result<Proof, CommandError> {
     let proof = asked(written, with, is_approved, journal.clock.now())?;
+    record(journal, &proof, written.change().target.kind)?;
+    Ok(proof)
+}
+
+/// Records what came, and that the action is done if it holds.
+pub(super) fn record(journal: &mut InCase<'_>, proof: &Proof, kind: Kind) -> Result<(), CommandError> {
     let append = |journal: &mut InCase<'_>, body| {
         journal.append(body).map_err(|err| CommandError::new(format!("the case cannot be written: {err}")))
     };
-    for body in findings(&proof, written.change().target.kind) {
+    for body in findings(proof, kind) {
         append(journal, body)?;
     }
     append(journal, Body::Proof(proof.clone()))?;
     if proof.holds {
-        done(journal, &proof, "")?;
+        done(journal, proof, "")?;
     }
-    Ok(proof)
+    Ok(())
 }
 
 pub(super) fn undo(ui: &mut Ui, args: &UndoArgs) -> Result<Exit, CommandError> {

@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ::case::Case;
 use ::directive::change::Written;
-use ::directive::record::{Body, DutyCount, Proof};
+use ::directive::record::{Body, ChangeStep, DutyCount, Proof, Stage};
 use ::directive::state::State;
 use ::directive::text::{chain, escape};
 use ::directive::verdict::Exit;
@@ -41,7 +41,7 @@ struct Row {
 }
 
 /// Works on every entry, some at once, and gives the rows in the order of the list.
-fn side_by_side<T: Sync, R: Send>(entries: &[T], at_once: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(super) fn side_by_side<T: Sync, R: Send>(entries: &[T], at_once: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let rows = Mutex::new(Vec::new());
     std::thread::scope(|threads| {
@@ -88,6 +88,7 @@ pub(super) fn apply(ui: &mut Ui, args: &apply::Args) -> Result<Exit, CommandErro
     let _stop = Stop::listen();
     let (state, clock) = (&open.state, open.clock);
     let together = Together::new(&mut open.case, clock, ui);
+    approved(&open.list, &together, args)?;
     let rows = side_by_side(&open.list.entries, args.at_once, |entry| {
         let written = &entry.written;
         if known(state, written).is_some_and(::directive::mitigation::Mitigation::is_applied) {
@@ -113,6 +114,24 @@ pub(super) fn apply(ui: &mut Ui, args: &apply::Args) -> Result<Exit, CommandErro
         }
     });
     together.end(rows)
+}
+
+/// Records that all were approved together, also those that will not be reached: until each is in effect, the action is
+/// owed.
+fn approved(list: &List, together: &Together<'_>, args: &apply::Args) -> Result<(), CommandError> {
+    let recorded = side_by_side(&list.entries, args.at_once, |entry| {
+        let step = ChangeStep {
+            stage: Stage::Approved,
+            what: "approve".into(),
+            why: format!("{} of a list of {}", entry.name, list.entries.len()),
+            by: Some(args.by.clone()),
+            list: Some(list.sha256().to_owned()),
+            ..super::plan::planned_step(&entry.written)
+        };
+        together.of(&entry.written).append(Body::Change(step))
+    });
+    let recorded: Result<(), _> = recorded.into_iter().collect();
+    recorded.map_err(|err| CommandError::new(format!("the case cannot be written: {err}")))
 }
 
 /// Asks from outside whether every change of a list holds.

@@ -291,6 +291,7 @@ pub(super) fn planned_step(written: &Written) -> ChangeStep {
         by: None,
         kept: None,
         expires: change.expires,
+        list: None,
     }
 }
 

@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use ::case::Case;
 use ::directive::change::{Change, Kind, Written};
-use ::directive::record::{Body, Evidence, Finding, Severity, Status, hex};
+use ::directive::mitigation::Mitigation;
+use ::directive::record::{Body, Evidence, Finding, Gap, Proof, Severity, Status, hex};
+use ::directive::scope::Scope;
 use ::directive::state::State;
-use ::directive::text::escape;
+use ::directive::text::{chain, escape};
 use ::directive::verdict::Exit;
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::journal::InCase;
+use super::many::side_by_side;
 use super::{Place, change, clock, scope, show};
 use crate::error::CommandError;
 use crate::progress::Stop;
@@ -24,7 +28,7 @@ use crate::ui::Ui;
 ///
 /// Runs until it is stopped, or once with --once, for a timer.
 ///
-/// Exits 0 if all hold, 1 if one does not, has expired, or outlives the patch.
+/// Exits 0 if all hold, 1 if one does not, has expired, or outlives the patch, 3 if a machine could not be looked at.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Look once and end
@@ -34,6 +38,10 @@ pub(super) struct Args {
     /// Seconds between two looks
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pause: u64,
+
+    /// Machines that are looked at side by side
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    at_once: usize,
 
     #[command(flatten)]
     place: Place,
@@ -56,49 +64,121 @@ pub(super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
     }
 }
 
-/// Looks at every workaround once. `seen` holds the processes that served at the last look.
-fn look(ui: &mut Ui, args: &Args, seen: &mut BTreeMap<String, String>) -> Result<Exit, CommandError> {
+/// What the last look saw of a workaround.
+#[derive(Default)]
+struct Before {
+    /// The processes that served.
+    processes: String,
+    /// Why the machine could not be looked at.
+    unseen: Option<String>,
+}
+
+/// A workaround that is in effect.
+struct Job<'a> {
+    name: &'a str,
+    digest: &'a str,
+    known: &'a Mitigation,
+    is_fixed: bool,
+    written: Written,
+}
+
+/// What a look at one machine gave.
+struct Looked {
+    noticed: Noticed,
+    /// What requests from outside met, where it was time to ask.
+    proof: Option<Proof>,
+}
+
+/// Looks at every workaround once, at several machines side by side. One that cannot be looked at stops no other.
+fn look(ui: &mut Ui, args: &Args, seen: &mut BTreeMap<String, Before>) -> Result<Exit, CommandError> {
     let scope = scope(&args.place.scope)?;
     let mut case = Case::open(&args.place.case)?;
     let clock = clock(&case)?;
     let state = State::from_records(&case.records()?);
+    let mut jobs = Vec::new();
+    for (name, known) in &state.instances {
+        let is_fixed = known.instance.version.status == Status::Fixed;
+        for (digest, known) in known.changes.iter().filter(|(_, one)| one.is_applied()) {
+            jobs.push(Job { name, digest, known, is_fixed, written: change(digest, &case, &state)? });
+        }
+    }
+    let before = &*seen;
+    let looked = side_by_side(&jobs, args.at_once, |job| job.look(args, &scope, before.get(job.digest), clock.now()));
     let mut exit = Exit::Done;
     let mut records = Vec::new();
-    for (name, known) in &state.instances {
-        for (digest, mitigation) in known.changes.iter().filter(|(_, one)| one.is_applied()) {
-            let written = change(digest, &case, &state)?;
-            let noticed = noticed(args, &written, seen.get(digest).map(String::as_str))?;
-            seen.insert(digest.clone(), noticed.processes);
-            let fault = mitigation.fault(clock.now());
-            let is_outlived = known.instance.version.status == Status::Fixed;
-            let mut journal =
-                InCase { case: &mut case, clock, ui: &mut *ui, instance: name.clone(), records: Vec::new() };
-            for why in &noticed.why {
-                journal.ui.status(format_args!("{}: {}", escape(name), escape(why)));
-                note(&mut journal, finding("workaround-overwritten", why, digest))?;
-            }
-            let has_expired = written.change().expires.is_some_and(|expires| expires <= clock.now());
-            if let Some(owed) = owed(has_expired, is_outlived, digest) {
-                journal.ui.status(format_args!("{}: {}.", escape(name), owed.why));
-                note(&mut journal, owed)?;
-                exit = exit.and(Exit::Act);
-            }
-            if fault.is_some() || noticed.is_new || !noticed.why.is_empty() {
-                let proof =
-                    super::apply::ask(&mut journal, &written, (&scope, &args.place.login), mitigation.approved)?;
-                if !journal.ui.is_json() {
-                    let shown = show::proof(&proof, written.change().target.kind);
-                    journal.ui.text(&format!("{}: {shown}", escape(name)));
-                }
-                exit = if proof.holds { exit } else { exit.and(Exit::Act) };
-            }
-            records.append(&mut journal.records);
-        }
+    for (job, looked) in jobs.iter().zip(looked) {
+        let instance = job.name.to_owned();
+        let mut journal = InCase { case: &mut case, clock, ui: &mut *ui, instance, records: Vec::new() };
+        exit = exit.and(job.tell(&mut journal, looked, seen.entry(job.digest.to_owned()).or_default())?);
+        records.append(&mut journal.records);
     }
     if ui.is_json() {
         ui.record(&crate::command::summary(&records, Default::default(), exit, clock.now()));
     }
     Ok(exit)
+}
+
+impl Job<'_> {
+    /// Looks at the machine, and asks from outside if it is time or something was noticed.
+    fn look(
+        &self,
+        args: &Args,
+        scope: &Scope,
+        before: Option<&Before>,
+        now: Timestamp,
+    ) -> Result<Looked, CommandError> {
+        let noticed = noticed(args, &self.written, before.map(|before| before.processes.as_str()))?;
+        let is_time = self.known.fault(now).is_some() || noticed.is_new || !noticed.why.is_empty();
+        let with = (scope, &args.place.login);
+        let proof = is_time.then(|| super::apply::asked(&self.written, with, self.known.approved, now)).transpose()?;
+        Ok(Looked { noticed, proof })
+    }
+
+    /// Records and tells what came of it.
+    fn tell(
+        &self,
+        journal: &mut InCase<'_>,
+        looked: Result<Looked, CommandError>,
+        before: &mut Before,
+    ) -> Result<Exit, CommandError> {
+        let mut exit = Exit::Done;
+        let name = escape(self.name);
+        let has_expired = self.known.has_expired(journal.clock.now());
+        if let Some(owed) = owed(has_expired, self.is_fixed, self.digest) {
+            journal.ui.status(format_args!("{name}: {}.", owed.why));
+            note(journal, owed)?;
+            exit = Exit::Act;
+        }
+        let Looked { noticed, proof } = match looked {
+            Ok(looked) => looked,
+            Err(err) => return Ok(exit.and(self.unseen(journal, &chain(&err), before)?)),
+        };
+        *before = Before { processes: noticed.processes, unseen: None };
+        for why in &noticed.why {
+            journal.ui.status(format_args!("{name}: {}", escape(why)));
+            note(journal, finding("workaround-overwritten", why, self.digest))?;
+        }
+        let Some(proof) = proof else { return Ok(exit) };
+        super::apply::record(journal, &proof, self.written.change().target.kind)?;
+        if !journal.ui.is_json() {
+            let shown = show::proof(&proof, self.written.change().target.kind);
+            journal.ui.text(&format!("{name}: {shown}"));
+        }
+        Ok(if proof.holds { exit } else { exit.and(Exit::Act) })
+    }
+
+    /// That nobody knows whether it holds. Recorded once for as long as it lasts.
+    fn unseen(&self, journal: &mut InCase<'_>, why: &str, before: &mut Before) -> Result<Exit, CommandError> {
+        let host = escape(&self.written.change().target.host);
+        journal.ui.status(format_args!("{} at {host}: {}", escape(self.name), escape(why)));
+        if before.unseen.as_deref() != Some(why) {
+            before.unseen = Some(why.to_owned());
+            let (place, why) = (Some(host), why.to_owned());
+            let gap = Gap { code: "workaround-unseen".to_owned(), path: None, place, why, required: true };
+            append(journal, Body::Gap(gap))?;
+        }
+        Ok(Exit::Inconclusive)
+    }
 }
 
 /// What is owed of a workaround that has to go, or to be planned anew.
@@ -164,6 +244,9 @@ fn finding(code: &str, why: &str, digest: &str) -> Finding {
 /// Records a finding about the instance.
 fn note(journal: &mut InCase<'_>, mut finding: Finding) -> Result<(), CommandError> {
     finding.place = Some(journal.instance.clone());
-    let appended = journal.append(Body::Finding(finding));
-    appended.map_err(|err| CommandError::new(format!("the case cannot be written: {err}")))
+    append(journal, Body::Finding(finding))
+}
+
+fn append(journal: &mut InCase<'_>, body: Body) -> Result<(), CommandError> {
+    journal.append(body).map_err(|err| CommandError::new(format!("the case cannot be written: {err}")))
 }

@@ -202,6 +202,7 @@ impl Keeper<'_> {
             by: None,
             kept: None,
             expires: change.expires,
+            list: None,
         };
         self.append(Body::Change(step))?;
         Ok(written)

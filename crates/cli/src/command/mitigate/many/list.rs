@@ -76,6 +76,11 @@ impl List {
         Ok(Self { sha256: hex(&Sha256::digest(&bytes)), entries })
     }
 
+    /// SHA-256 of the list, in hex: what a person approves.
+    pub(super) fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
     /// Whether a person has approved this very list.
     pub(super) fn approve(&self, digest: &str) -> Result<(), CommandError> {
         let given = digest.trim().to_ascii_lowercase();
