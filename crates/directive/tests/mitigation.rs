@@ -195,8 +195,8 @@ fn a_proxy_that_was_left_or_put_back_leaves_the_action_of_its_list_owed() {
     }
     records.push(("21T13:01", of("aa", "11", step(Stage::Applied))));
     records.push(("21T13:01", of("aa", "11", proof(400, "22T13:00"))));
-    let why = "w open: 1 of the 2 changes that were approved together are not in effect: `mitigate apply` goes on, and a \
-               new list says which proxies there are now";
+    let why = "w open: 1 of the 2 changes that were approved together are not in effect: `mitigate apply` goes on, and \
+               a new list says which proxies there are now";
     check(&records, "21T14:00", &[why, "update open: action update"]);
     // The other is carried out too, and put back later.
     let mut both = records.clone();

@@ -58,8 +58,8 @@ fn missing(list: &[&Mitigation]) -> Option<String> {
     let missing = list.iter().filter(|change| !change.is_applied()).count();
     (0 < missing && missing < list.len()).then(|| {
         format!(
-            "{missing} of the {} changes that were approved together are not in effect: `mitigate apply` goes on, and a \
-             new list says which proxies there are now",
+            "{missing} of the {} changes that were approved together are not in effect: `mitigate apply` goes on, and \
+             a new list says which proxies there are now",
             list.len()
         )
     })
