@@ -71,6 +71,34 @@ fn a_program_that_was_deleted_while_it_runs_is_a_finding_beside_the_files() {
 }
 
 #[test]
+fn a_response_looks_at_what_runs_where_the_scope_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    host(dir.path());
+    let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packs/ed-21-03");
+    assert!(Command::new("cp").arg("-r").arg(pack).arg(dir.path().join("pack")).status().unwrap().success());
+    let scope = "organisation = \"Agency\"\n[[instance]]\nname = \"vpn1\"\nevidence = \"/\"\n";
+    fs::write(dir.path().join("files.toml"), scope).unwrap();
+    fs::write(dir.path().join("live.toml"), format!("{scope}live = true\n")).unwrap();
+    let respond = |of: &str| {
+        let script = format!(
+            "HOST/sleep 60 & sleep 0.3; HOST/portcullis respond -q --pack /pack --scope /{of}.toml --case /case-{of} \
+             --exercise 2021-05-04T12:00:00Z > /dev/null; HOST/portcullis case show --json --case /case-{of}"
+        );
+        within(dir.path(), &script)
+    };
+    let Some(output) = respond("live") else { return };
+    let seen = |output: &Output| {
+        let of = |record: &directive::record::Record| match &record.body {
+            Body::Coverage(coverage) => coverage.running.as_ref().map(|running| running.up),
+            _ => None,
+        };
+        records(output).iter().find_map(of)
+    };
+    assert!(seen(&output).is_some_and(|up| up > 0), "{}{}", stdout(&output), stderr(&output));
+    assert_eq!(seen(&respond("files").unwrap()), None);
+}
+
+#[test]
 fn a_copy_of_files_has_no_processes() {
     let dir = tempfile::tempdir().unwrap();
     let output = run(&["check", arg(dir.path()), "--live"]);
