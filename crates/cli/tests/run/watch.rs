@@ -45,6 +45,22 @@ impl Place {
         assert!(output.status.code() != Some(2), "{}", stderr(&output));
     }
 
+    /// The pack of the case, which names these as providers, under the provider's key.
+    fn pack(&self, providers: &[&str]) -> PathBuf {
+        let pack = self.path("pack/ed-21-03");
+        fs::create_dir_all(self.path("pack")).unwrap();
+        let copied = Command::new("cp").arg("-r").arg(root().join("packs/ed-21-03")).arg(&pack).status().unwrap();
+        assert!(copied.success());
+        let (keys, print) = (fs::read_to_string(self.provider.path("keys.asc")).unwrap(), &self.provider.signer.print);
+        let one = |at: &&str| {
+            format!("[[provider]]\nmetadata = \"{at}\"\nfingerprints = [\"{print}\"]\nkeys = \"\"\"\n{keys}\"\"\"\n")
+        };
+        let text: String = providers.iter().map(one).collect();
+        let known = fs::read_to_string(pack.join("update.toml")).unwrap_or_default();
+        fs::write(pack.join("update.toml"), known + "\n" + &text).unwrap();
+        pack
+    }
+
     fn watch_at(&self, provider: &str, more: &[&str]) -> Output {
         self.watching(provider).arg("--once").args(more).output().unwrap()
     }
@@ -249,9 +265,24 @@ fn a_server_whose_certificate_nobody_vouches_for_is_not_believed() {
     assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
     assert!(stderr(&output).contains("the provider could not be looked at"), "{}", stderr(&output));
     assert!(stderr(&output).contains("certificate"), "{}", stderr(&output));
+    // The pack names this provider, and one that is not there.
+    let nobody = format!("https://localhost:{}/provider-metadata.json", free());
+    let pack = place.pack(&[&nobody, &metadata]);
+    let alone = |more: &[&str]| {
+        let mut watch = portcullis();
+        watch.args(["update", "watch", "--once", "--case", arg(&place.path("case")), "--pack", arg(&pack)]);
+        watch.args(more).env("SSL_CERT_FILE", &certificate).output().unwrap()
+    };
+    let output = alone(&[]);
+    assert_eq!(output.status.code(), Some(2), "{}{}", stdout(&output), stderr(&output));
+    assert!(stderr(&output).contains("the provider could not be looked at"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("owed by 2021-08-04T16:00:00Z"), "{}", stdout(&output));
+    // A copy of his files on a stick is held against the same keys.
+    let output = alone(&["--provider", arg(place.provider.dir.path())]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
     let mut trusting = place.watching(&metadata);
     let output = trusting.arg("--once").env("SSL_CERT_FILE", &certificate).output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}{}", stdout(&output), stderr(&output));
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
 }
 
 #[test]
@@ -290,6 +321,10 @@ fn what_cannot_be_watched_is_refused_with_a_reason() {
     watch.args(["update", "watch", "--once", "--case", arg(&case), "--provider", arg(place.provider.dir.path())]);
     let output = watch.args(["--key", arg(&keys), "--fingerprint", &stranger.print]).output().unwrap();
     assert!(stderr(&output).contains("none of these keys is pinned"), "{}", stderr(&output));
+    let nothing = place.command(&["update", "watch", "--once"]);
+    assert!(stderr(&nothing).contains("the packs name no provider of advisories"), "{}", stderr(&nothing));
+    let unpinned = place.command(&["update", "watch", "--once", "--provider", arg(place.provider.dir.path())]);
+    assert!(stderr(&unpinned).contains("nobody says whose signature counts"), "{}", stderr(&unpinned));
     let output = place.watch_at(arg(&place.path("nowhere")), &[]);
     assert!(stderr(&output).contains("name the folder that holds `provider-metadata.json`"), "{}", stderr(&output));
 }

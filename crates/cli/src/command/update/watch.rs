@@ -8,7 +8,7 @@ mod kev;
 mod tell;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ::case::Case;
@@ -17,6 +17,7 @@ use ::directive::pack::Pack;
 use ::directive::plan::{Again, Owed, plan};
 use ::directive::record::{Body, Gap, Record, short_digest};
 use ::directive::state::State;
+use ::directive::updating::Provider as Published;
 use ::directive::verdict::Exit;
 use ::signer::Fingerprint;
 use ::signer::openpgp::Keys;
@@ -40,16 +41,17 @@ use crate::ui::Ui;
 /// something could not be verified or read.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// Address of the provider's `provider-metadata.json`, or a folder with a copy of his files
-    #[arg(long, value_name = "URL|DIR", requires_all = ["key", "fingerprint"], required_unless_present = "kev")]
+    /// Address of the provider's `provider-metadata.json`, or a folder with a copy of his files. Default: the providers
+    /// of the packs
+    #[arg(long, value_name = "URL|DIR")]
     provider: Option<String>,
 
-    /// File with the provider's OpenPGP keys
-    #[arg(long, value_name = "FILE")]
+    /// File with the provider's OpenPGP keys. Default: those of the pack that names him
+    #[arg(long, value_name = "FILE", requires_all = ["provider", "fingerprint"])]
     key: Option<PathBuf>,
 
     /// Fingerprint of a key that may sign, as it came to you by a way that you trust
-    #[arg(long, value_name = "FPR")]
+    #[arg(long, value_name = "FPR", requires = "key")]
     fingerprint: Vec<String>,
 
     /// Another host on which the provider keeps files: none is asked that is not named
@@ -107,7 +109,7 @@ pub(super) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
 /// What is watched, checked before anything is asked.
 struct Watched<'a> {
     args: &'a Args,
-    provider: Option<Provider>,
+    providers: Vec<Provider>,
     since: Option<Timestamp>,
 }
 
@@ -119,25 +121,56 @@ struct Provider {
 }
 
 impl Provider {
-    fn new(args: &Args, named: &str) -> Result<Self, CommandError> {
-        let hosts: Result<Vec<Address>, _> = args.host.iter().map(|host| self::host(host)).collect();
-        let hosts = hosts?;
-        let keys = keys(args)?;
-        let (place, fence): (Box<dyn Place>, Fence) = if is_address(named) {
-            let at =
-                Address::parse(named).map_err(|err| CommandError::because(format!("{named:?} is not asked"), err))?;
-            let fence = Fence::new(&at, &hosts);
-            (Box::new(Http::new(at, fence.clone())), fence)
-        } else {
-            let folder = Folder::open(named.as_ref()).map_err(|err| {
+    /// The one that a person names: by his own pins, or by those of a pack that names him.
+    fn named(args: &Args, named: &str, packs: &[Pack]) -> Result<Self, CommandError> {
+        let folder = match is_address(named) {
+            true => None,
+            false => Some(Folder::open(named.as_ref()).map_err(|err| {
                 CommandError::because("the copy of the provider's files cannot be used", err)
                     .hint("name the folder that holds `provider-metadata.json`")
-            })?;
-            let fence = Fence::new(folder.metadata(), &hosts);
-            (Box::new(folder), fence)
+            })?),
+        };
+        let at = match &folder {
+            Some(folder) => folder.metadata().clone(),
+            None => address(named)?,
+        };
+        let of_pack = providers(packs).find(|one| Address::parse(&one.metadata).is_ok_and(|own| own == at));
+        let keys = match (&args.key, of_pack) {
+            (Some(path), _) => keys_of(path, &args.fingerprint)?,
+            (None, Some(own)) => keys_in(own)?,
+            (None, None) => {
+                return Err(CommandError::new(format!("nobody says whose signature counts for {at}"))
+                    .hint("give `--key` and `--fingerprint`, or a pack whose update.toml names this provider"));
+            }
+        };
+        let more = of_pack.map(|own| own.hosts.as_slice()).unwrap_or_default();
+        let fence = fence(&at, args.host.iter().chain(more))?;
+        let place: Box<dyn Place> = match folder {
+            Some(folder) => Box::new(folder),
+            None => Box::new(Http::new(at, fence.clone())),
         };
         Ok(Self { place, fence, keys })
     }
+
+    /// One of a pack.
+    fn of_pack(own: &Published, args: &Args) -> Result<Self, CommandError> {
+        let at = address(&own.metadata)?;
+        let fence = fence(&at, args.host.iter().chain(&own.hosts))?;
+        Ok(Self { place: Box::new(Http::new(at, fence.clone())), fence, keys: keys_in(own)? })
+    }
+}
+
+fn providers(packs: &[Pack]) -> impl Iterator<Item = &Published> {
+    packs.iter().flat_map(|pack| &pack.updating.providers).map(|provider| provider.get_ref())
+}
+
+fn address(text: &str) -> Result<Address, CommandError> {
+    Address::parse(text).map_err(|err| CommandError::because(format!("{text:?} is not asked"), err))
+}
+
+fn fence<'a>(at: &Address, hosts: impl Iterator<Item = &'a String>) -> Result<Fence, CommandError> {
+    let hosts: Result<Vec<Address>, _> = hosts.map(|host| self::host(host)).collect();
+    Ok(Fence::new(at, &hosts?))
 }
 
 fn is_address(text: &str) -> bool {
@@ -150,39 +183,70 @@ fn host(text: &str) -> Result<Address, CommandError> {
         .map_err(|err| CommandError::because(format!("{text:?} is no host that can be asked"), err))
 }
 
-fn keys(args: &Args) -> Result<Keys, CommandError> {
-    let pins: Result<Vec<Fingerprint>, _> = args.fingerprint.iter().map(|text| text.parse()).collect();
-    let pins = pins.map_err(|err| CommandError::because("a key is not pinned", err))?;
-    let path = args.key.as_deref().ok_or_else(|| CommandError::new("no file with keys is named"))?;
+fn keys_of(path: &Path, pins: &[String]) -> Result<Keys, CommandError> {
     let bytes =
         open::read(path).map_err(|err| CommandError::because(format!("cannot read {}", path.display()), err))?;
-    let keys = Keys::parse(&bytes).and_then(|keys| keys.pinned(&pins));
+    keys(&bytes, pins, &path.display().to_string())
+}
+
+fn keys_in(own: &Published) -> Result<Keys, CommandError> {
+    keys(own.keys.as_bytes(), &own.fingerprints, "the pack's key of the provider")
+}
+
+fn keys(bytes: &[u8], pins: &[String], name: &str) -> Result<Keys, CommandError> {
+    let pins: Result<Vec<Fingerprint>, _> = pins.iter().map(|text| text.parse()).collect();
+    let pins = pins.map_err(|err| CommandError::because("a key is not pinned", err))?;
+    let keys = Keys::parse(bytes).and_then(|keys| keys.pinned(&pins));
     keys.map_err(|err| {
-        CommandError::because(format!("{} cannot be used", path.display()), err)
+        CommandError::because(format!("{name} cannot be used"), err)
             .hint("pin the fingerprint that came to you by a way that nobody else can write to")
     })
 }
 
 impl<'a> Watched<'a> {
     fn new(args: &'a Args) -> Result<Self, CommandError> {
-        let provider = args.provider.as_ref().map(|named| Provider::new(args, named)).transpose()?;
+        let (packs, ..) = open(args)?;
+        let providers: Vec<Provider> = match &args.provider {
+            Some(named) => vec![Provider::named(args, named, &packs)?],
+            None => self::providers(&packs).map(|own| Provider::of_pack(own, args)).collect::<Result<_, _>>()?,
+        };
+        if providers.is_empty() && args.kev.is_none() {
+            return Err(CommandError::new("nothing is watched: the packs name no provider of advisories")
+                .hint("name one with `--provider`, `--key` and `--fingerprint`, or the catalogue with `--kev`"));
+        }
         let since = args.since.as_deref().map(clock::moment).transpose()?;
-        Ok(Self { args, provider, since })
+        Ok(Self { args, providers, since })
     }
 
     /// Looks once. `told` holds the gaps that were told already.
     fn look(&self, ui: &mut Ui, told: &mut BTreeSet<String>) -> Result<Exit, CommandError> {
         // Nobody is kept from the case while servers are asked.
-        let (packs, clock, state) = self.open()?;
+        let (packs, clock, state) = open(self.args)?;
         let now = clock.now();
         let mut gathered = Gathered::default();
-        if let Some(provider) = &self.provider {
-            let first = packs.iter().map(Pack::issued).min().unwrap_or(Timestamp::MIN);
-            gathered.provider(provider, &packs, &state, (self.since, first), now)?;
+        let first = packs.iter().map(Pack::issued).min().unwrap_or(Timestamp::MIN);
+        let mut failed = None;
+        for provider in &self.providers {
+            // One that does not answer keeps nobody from what another says.
+            let looked = gathered.provider(provider, &packs, &state, (self.since, first), now);
+            failed = failed.or(looked.err());
         }
         if let Some(named) = &self.args.kev {
             kev::gather(&mut gathered, named, &packs, &state)?;
         }
+        let seen = self.keep(ui, told, &packs, gathered, now)?;
+        failed.map_or(Ok(seen), Err)
+    }
+
+    /// Puts what is new into the case, and tells it.
+    fn keep(
+        &self,
+        ui: &mut Ui,
+        told: &mut BTreeSet<String>,
+        packs: &[Pack],
+        gathered: Gathered,
+        now: Timestamp,
+    ) -> Result<Exit, CommandError> {
         let gaps: Vec<Gap> = gathered.gaps.iter().filter(|gap| told.insert(format!("{gap:?}"))).cloned().collect();
         if gathered.bodies.is_empty() {
             return Ok(tell::tell(ui, &tell::Told { records: &[], gaps: &gaps, duties: &[], at: now }));
@@ -198,18 +262,18 @@ impl<'a> Watched<'a> {
         case.append(&records)?;
         let mut after = before.clone();
         records.iter().for_each(|record| after.add(record));
-        let duties = news(&packs, &before, &after, now);
+        let duties = news(packs, &before, &after, now);
         Ok(tell::tell(ui, &tell::Told { records: &records, gaps: &gaps, duties: &duties, at: now }))
     }
+}
 
-    fn open(&self) -> Result<(Vec<Pack>, Clock, State), CommandError> {
-        let case = Case::open_read_only(&self.args.case)?;
-        case.verify()?;
-        let opening = open::opening(&case)?;
-        let packs = open::packs_of(&self.args.pack, opening.as_ref())?;
-        let clock = opening.map_or_else(Clock::machine, |opening| Clock::with_offset(opening.clock_offset));
-        Ok((packs, clock, State::from_records(&case.records()?)))
-    }
+fn open(args: &Args) -> Result<(Vec<Pack>, Clock, State), CommandError> {
+    let case = Case::open_read_only(&args.case)?;
+    case.verify()?;
+    let opening = open::opening(&case)?;
+    let packs = open::packs_of(&args.pack, opening.as_ref())?;
+    let clock = opening.map_or_else(Clock::machine, |opening| Clock::with_offset(opening.clock_offset));
+    Ok((packs, clock, State::from_records(&case.records()?)))
 }
 
 /// How many records there are: two looks in one second have different names.
