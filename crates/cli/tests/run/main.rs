@@ -18,6 +18,7 @@ mod netns;
 mod packages;
 mod pages;
 mod remove;
+mod report;
 mod resume;
 mod submission;
 mod update;

@@ -12,6 +12,7 @@ use ::report::handover::Handover;
 use serve::client::Error as ClientError;
 use serve::protocol::{Problem, Signed};
 
+use super::filing;
 use super::receipt::{Desk, show, verified};
 use super::work::Work;
 use crate::error::CommandError;
@@ -83,7 +84,8 @@ fn page(work: &Work, attestation: &record::Attestation, report: &[u8]) -> Result
     shown.records = attested["records"].as_i64().unwrap_or_default();
     shown.head = attested["head"].as_str().unwrap_or_default().to_owned();
     shown.tool = attested["tool"].as_str().unwrap_or_default().to_owned();
-    ::report::html::render(&shown).map_err(|err| CommandError::because("the page cannot be made", err))
+    let filing = filing::when_attested(&work.pack, &work.state);
+    ::report::html::render(&shown, &filing).map_err(|err| CommandError::because("the page cannot be made", err))
 }
 
 fn submission(attestation: &record::Attestation, way: SubmissionWay, to: &str) -> Submission {

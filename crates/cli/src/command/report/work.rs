@@ -6,6 +6,7 @@ use directive::plan::{Again, plan};
 use directive::record::{Attestation, Body, Record};
 use directive::state::State;
 use jiff::Timestamp;
+use report::filing::Filing;
 use report::{Built, Report};
 
 use super::Args;
@@ -53,6 +54,11 @@ impl Work {
         Report::build(&self.pack, &self.state, &plan, built)
     }
 
+    /// Who answers for the report, and who took it.
+    pub(super) fn filing(&self) -> Result<Filing, CommandError> {
+        super::filing(&self.case, &self.pack, &self.state)
+    }
+
     /// The latest attestation, with the bytes of the report that it is about.
     pub(super) fn attested(&self) -> Result<Option<(&Attestation, Vec<u8>)>, CommandError> {
         let Some((_, _, attestation)) = self.state.filings.attested(self.pack.id()) else {
@@ -70,11 +76,7 @@ impl Work {
 
     /// What the case says otherwise now than in a report that was attested. Handing the report in changes nothing.
     pub(super) fn changed(&self, attestation: &Attestation, bytes: &[u8]) -> Result<Vec<String>, CommandError> {
-        let now = self.report(attestation.as_of);
-        let filed: Vec<_> =
-            self.pack.form.actions.iter().map(|id| format!("{}/{}", self.pack.id(), id.get_ref())).collect();
-        report::changed(bytes, &now, &filed)
-            .map_err(|err| CommandError::because("the attested report cannot be compared", err))
+        changed(&self.pack, &self.state, attestation, bytes)
     }
 
     /// Appends what one command establishes, all or none.
@@ -85,4 +87,19 @@ impl Work {
         self.case.append(&records)?;
         Ok(())
     }
+}
+
+/// The same for whoever holds the parts. What a report says of the case's length and of the program is not compared.
+pub(super) fn changed(
+    pack: &Pack,
+    state: &State,
+    attestation: &Attestation,
+    bytes: &[u8],
+) -> Result<Vec<String>, CommandError> {
+    let at = attestation.as_of;
+    let built = Built { at, records: 0, head: String::new(), tool: String::new() };
+    let now = Report::build(pack, state, &plan(pack, state, at, Again::WhenDue), built);
+    let filed: Vec<_> = pack.form.actions.iter().map(|id| format!("{}/{}", pack.id(), id.get_ref())).collect();
+    report::changed(bytes, &now, &filed)
+        .map_err(|err| CommandError::because("the attested report cannot be compared", err))
 }
