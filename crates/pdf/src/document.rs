@@ -44,12 +44,7 @@ struct Heading {
 }
 
 /// Sets a report, with or without the demands of archives.
-pub(crate) fn set(
-    report: &Report,
-    filing: &Filing,
-    options: &Options,
-    archival: bool,
-) -> Result<Rendered, Error> {
+pub(crate) fn set(report: &Report, filing: &Filing, options: &Options, archival: bool) -> Result<Rendered, Error> {
     let configuration = if archival {
         let builder = ConfigurationBuilder::new().with_archival_validator(Archival::A2_A);
         builder.with_accessibility_validator(Accessibility::UA1).finish()

@@ -165,9 +165,8 @@ fn render(ui: &Ui, to: Form, work: &Work, report: &Report, namespace: Option<&st
     let accounts = report.instances.iter().map(|one| (one.instance.name.as_str(), one.accounts.as_slice()));
     match to {
         Form::Text => Ok(::report::text::render(report, &work.filing()?, ui.width())),
-        Form::Html => {
-            ::report::html::render(report, &work.filing()?).map_err(|err| CommandError::because("the page cannot be made", err))
-        }
+        Form::Html => ::report::html::render(report, &work.filing()?)
+            .map_err(|err| CommandError::because("the page cannot be made", err)),
         Form::Json => ::report::json(report).map_err(|err| CommandError::because("the JSON cannot be made", err)),
         Form::Csv => ::report::csv::render(report, &pack.form).map_err(no_table),
         Form::Timeline => {

@@ -94,9 +94,11 @@ fn standing(of: Option<&Standing>) -> (&'static str, &'static str, String) {
             "The report that was attested is not in the case any more, or not as it was: whether the case still says \
              the same cannot be told.",
         ),
-        Some(Standing::Forged) => {
-            ("signature does not hold", "high", "What the case holds is not what this key signed. It counts for nothing.")
-        }
+        Some(Standing::Forged) => (
+            "signature does not hold",
+            "high",
+            "What the case holds is not what this key signed. It counts for nothing.",
+        ),
     };
     (label, class, means.to_owned())
 }

@@ -52,12 +52,17 @@ fn check(place: &str, put: Option<Value>) {
     };
     assert!(put.is_some() || had.is_some(), "{place} is not in a report");
     let why = refused(&report);
-    assert!(why.iter().any(|one| one.starts_with(above)), "{place} as {put:?} is taken, or for another reason: {why:?}");
+    assert!(
+        why.iter().any(|one| one.starts_with(above)),
+        "{place} as {put:?} is taken, or for another reason: {why:?}"
+    );
 }
 
 #[test]
 fn a_damaged_report_is_refused_where_it_is_damaged() {
-    for gone in ["/organisation", "/head", "/form/missing", "/form/fields/0/value", "/duties/0/waits_for", "/instances/2/name"] {
+    for gone in
+        ["/organisation", "/head", "/form/missing", "/form/fields/0/value", "/duties/0/waits_for", "/instances/2/name"]
+    {
         check(gone, None);
     }
     for (place, put) in [

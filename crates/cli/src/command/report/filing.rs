@@ -22,20 +22,8 @@ pub(in crate::command) fn filing(case: &Case, pack: &Pack, state: &State) -> Res
             Some(attested(attestation, *recorded, standing))
         }
     };
-    Ok(Filing { attested, receipts: receipts(pack, state, Timestamp::MAX) })
-}
-
-/// The same as it was when the latest attestation was made: whatever is handed over once is the same ever after. Whoever
-/// calls has seen that the case still says what was attested.
-pub(super) fn when_attested(pack: &Pack, state: &State) -> Filing {
-    let Some((recorded, _, attestation)) = state.filings.attested(pack.id()) else {
-        return Filing::default();
-    };
-    let standing = if is_signed(attestation) { Standing::Current } else { Standing::Forged };
-    Filing {
-        attested: Some(attested(attestation, *recorded, standing)),
-        receipts: receipts(pack, state, *recorded),
-    }
+    let receipts = state.filings.receipts.iter().filter(|(_, _, receipt)| receipt.directive == pack.id());
+    Ok(Filing { attested, receipts: receipts.map(|(_, _, receipt)| received(receipt)).collect() })
 }
 
 /// Whether the signature of an attestation is of the key that it names, over what it says.
@@ -44,9 +32,9 @@ pub(super) fn is_signed(attestation: &record::Attestation) -> bool {
     let said = Attestation::parse(&attestation.statement);
     signer.is_ok_and(|key| key.fingerprint() == attestation.fingerprint)
         && said.is_ok_and(|said| {
-            let names = (said.officer == attestation.officer, said.role == attestation.role);
+            let is_his = said.officer == attestation.officer && said.role == attestation.role;
             let report = said.pack.id == attestation.directive && said.report_sha256 == attestation.report_sha256;
-            names == (true, true) && report && said.as_of == attestation.as_of
+            is_his && report && said.as_of == attestation.as_of
         })
 }
 
@@ -68,10 +56,9 @@ fn standing(
 
 fn attested(attestation: &record::Attestation, recorded: Timestamp, standing: Standing) -> Attested {
     let said = Attestation::parse(&attestation.statement).ok();
-    let (officer, role) = (attestation.officer.clone(), attestation.role.clone());
     Attested {
-        officer,
-        role,
+        officer: attestation.officer.clone(),
+        role: attestation.role.clone(),
         signed: said.as_ref().map_or(recorded, |said| said.signed),
         as_of: attestation.as_of,
         report_sha256: attestation.report_sha256.clone(),
@@ -79,12 +66,6 @@ fn attested(attestation: &record::Attestation, recorded: Timestamp, standing: St
         lacking: said.map_or((0, 0), |said| (said.missing, said.broken)),
         standing,
     }
-}
-
-/// The receipts that were recorded up to a time.
-fn receipts(pack: &Pack, state: &State, until: Timestamp) -> Vec<Received> {
-    let mine = state.filings.receipts.iter().filter(|(at, _, one)| one.directive == pack.id() && *at <= until);
-    mine.map(|(_, _, receipt)| received(receipt)).collect()
 }
 
 fn received(receipt: &record::Receipt) -> Received {

@@ -48,10 +48,9 @@ impl Work {
 
     /// The report as of a time.
     pub(super) fn report(&self, at: Timestamp) -> Report {
-        let plan = plan(&self.pack, &self.state, at, Again::WhenDue);
         let tool = concat!("portcullis ", env!("CARGO_PKG_VERSION")).to_owned();
         let built = Built { at, records: self.records, head: self.head.clone(), tool };
-        Report::build(&self.pack, &self.state, &plan, built)
+        report_of(&self.pack, &self.state, built)
     }
 
     /// Who answers for the report, and who took it.
@@ -89,16 +88,21 @@ impl Work {
     }
 }
 
-/// The same for whoever holds the parts. What a report says of the case's length and of the program is not compared.
+/// The report of what was recorded, as of a time.
+pub(super) fn report_of(pack: &Pack, state: &State, built: Built) -> Report {
+    Report::build(pack, state, &plan(pack, state, built.at, Again::WhenDue), built)
+}
+
+/// What a case says otherwise than in a report that was attested. How long the case is and which program made the report
+/// is not compared.
 pub(super) fn changed(
     pack: &Pack,
     state: &State,
     attestation: &Attestation,
     bytes: &[u8],
 ) -> Result<Vec<String>, CommandError> {
-    let at = attestation.as_of;
-    let built = Built { at, records: 0, head: String::new(), tool: String::new() };
-    let now = Report::build(pack, state, &plan(pack, state, at, Again::WhenDue), built);
+    let built = Built { at: attestation.as_of, records: 0, head: String::new(), tool: String::new() };
+    let now = report_of(pack, state, built);
     let filed: Vec<_> = pack.form.actions.iter().map(|id| format!("{}/{}", pack.id(), id.get_ref())).collect();
     report::changed(bytes, &now, &filed)
         .map_err(|err| CommandError::because("the attested report cannot be compared", err))

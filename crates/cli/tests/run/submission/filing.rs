@@ -76,7 +76,7 @@ fn a_report_says_that_nobody_answers_for_it_until_somebody_does_and_in_json_says
     let below = section(&html, "<h2>Attestation and receipts</h2>");
     has(below, &["<span class=\"status fixed\">current</span>", "<dd>J. Doe</dd>", "<dd>CIO</dd>", digest, &key]);
     has(below, &["complete, and its rules held", "holds no receipt"]);
-    has(&html, &["</span></a> Attested by J. Doe (CIO); no receipt of an authority yet.</p>"]);
+    has(&html, &["</span> Attested by J. Doe (CIO); no receipt of an authority yet.</p>"]);
     has(section(&text, "ATTESTATION AND RECEIPTS"), &["current: ", "Officer: J. Doe Role: CIO Signed: ", digest, &key]);
     assert!(html == desk.read("html"), "the same case, pack and time give other bytes");
     if crate::pages::can_read() {
@@ -127,7 +127,10 @@ fn receipts_stand_below_the_attestation_and_a_change_of_the_case_makes_it_stale_
 
     desk.attest(&officer);
     let html = desk.read("html");
-    has(section(&html, "<h3>Receipts</h3>"), &["No receipt is for the report that was attested last.", "an earlier report"]);
+    has(
+        section(&html, "<h3>Receipts</h3>"),
+        &["No receipt is for the report that was attested last.", "an earlier report"],
+    );
     desk.run(&authority.submit(&["submit", "--to", &authority.address]));
     let html = desk.read("html");
     let below = section(&html, "<h3>Receipts</h3>");
@@ -171,7 +174,8 @@ fn an_attestation_whose_report_is_gone_or_that_nobody_signed_is_told_as_what_it_
     });
     let (at, mut forged) = found.unwrap();
     let bytes = case.evidence(digest).unwrap().unwrap();
-    let gone = walk(&desk.at("case").join("evidence")).into_iter().find(|path| fs::read(path).unwrap() == bytes).unwrap();
+    let gone =
+        walk(&desk.at("case").join("evidence")).into_iter().find(|path| fs::read(path).unwrap() == bytes).unwrap();
     fs::remove_file(gone).unwrap();
     has(&desk.read("html"), &["status high\">not comparable</span>", "is not in the case any more"]);
     has(&desk.read("text"), &["not comparable: "]);
@@ -182,7 +186,10 @@ fn an_attestation_whose_report_is_gone_or_that_nobody_signed_is_told_as_what_it_
     case.append(&[Record::stamp("forged", 0, at, None, Body::Attestation(forged))]).unwrap();
     drop(case);
     has(&desk.read("html"), &["status high\">signature does not hold</span>", "It counts for nothing."]);
-    has(&in_one_line(&desk.read("text")), &["The attestation in the name of A. N. Other (CIO) is not signed with its key."]);
+    has(
+        &in_one_line(&desk.read("text")),
+        &["The attestation in the name of A. N. Other (CIO) is not signed with its key."],
+    );
 }
 
 fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
