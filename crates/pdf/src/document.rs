@@ -205,9 +205,12 @@ impl Setting<'_> {
     /// The numbers that say how it stands, in a row of boxes.
     fn tiles(&mut self) {
         let tiles: Vec<_> = self.view.tiles.iter().map(|tile| (tile.number, tile.label, tile.class)).collect();
-        let (gap, tall) = (7.0, 46.0);
+        let gap = 7.0;
         let columns = tiles.len().clamp(1, 6);
         let wide = (self.paper.width() + gap) / columns as f32 - gap;
+        // A label may need two lines where there are many numbers.
+        let mut label = |text: &str| self.paper.fonts.block(&[span(text, SMALL)], wide - 14.0).height();
+        let tall = 36.0 + tiles.iter().map(|(_, text, _)| label(text)).fold(0.0, f32::max);
         self.paper.tree.open(Tag::L(ListNumbering::None));
         for row in tiles.chunks(columns) {
             self.paper.need(tall);

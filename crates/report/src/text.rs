@@ -258,7 +258,7 @@ impl Page {
         self.heading("Attestation and receipts");
         self.line(2, &format!("{}: {}", filing.label, filing.standing));
         filing.changed.iter().for_each(|what| self.line(4, &format!("changed: {what}")));
-        for (name, value) in &filing.facts {
+        for (name, value, _) in &filing.facts {
             self.line(4, &format!("{name}: {value}"));
         }
         for receipt in &filing.receipts {

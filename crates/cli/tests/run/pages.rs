@@ -50,9 +50,16 @@ fn the_lab_case_becomes_pages_that_can_be_searched_and_read_aloud() {
         assert!(info.contains(expected), "{expected:?} is not in {info}");
     }
     let text = read("pdftotext", &["-layout", arg(&file), "-"]);
-    for expected in
-        ["EXERCISE", "compcheckresult.cgi", "not checked", "Every address accounted for", "Signature", "2.b.i.isolate"]
-    {
+    for expected in [
+        "EXERCISE",
+        "compcheckresult.cgi",
+        "not checked",
+        "Every address accounted for",
+        "Signature",
+        "2.b.i.isolate",
+        "PSA7000c",
+        "vpn2.internal.agency.example",
+    ] {
         assert!(text.contains(expected), "{expected:?} is not in {text}");
     }
     let tags = read("pdfinfo", &["-struct", arg(&file)]);

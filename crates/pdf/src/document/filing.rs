@@ -14,9 +14,9 @@ impl Setting<'_> {
         self.paragraph(&[span(sentence(label), BODY.bold().ink(ink_of(class))), standing]);
         self.list(self.view.filing.changed.iter().map(plain).collect());
         let facts = std::mem::take(&mut self.view.filing.facts);
-        let lines = facts.iter().enumerate().flat_map(|(at, (name, value))| {
+        let lines = facts.iter().enumerate().flat_map(|(at, (name, value, exact))| {
             let before = if at == 0 { "" } else { "\n" };
-            [span(format!("{before}{name}:  "), SMALL.bold()), span(value, BODY)]
+            [span(format!("{before}{name}:  "), SMALL.bold()), span(value, if *exact { CODE } else { BODY })]
         });
         let lines: Vec<_> = lines.collect();
         if !lines.is_empty() {

@@ -7,7 +7,7 @@ use crate::filing::{Attested, Filing, Received, Standing};
 use crate::words;
 
 /// Receipts that are written out, the latest; `report receipt` has all.
-const MOST_SHOWN: usize = 20;
+const MOST_SHOWN: usize = 10;
 
 /// Who answers for the report, and who took it.
 pub struct FilingView {
@@ -21,8 +21,8 @@ pub struct FilingView {
     pub standing: String,
     /// What has changed since, where something has.
     pub changed: Vec<String>,
-    /// Facts: what, and its value.
-    pub facts: Vec<(&'static str, String)>,
+    /// Facts: what, its value, and whether that is compared letter by letter: a digest, a key.
+    pub facts: Vec<(&'static str, String, bool)>,
     /// Receipts, the latest first.
     pub receipts: Vec<ReceiptView>,
     /// How many more there are.
@@ -124,7 +124,7 @@ fn short(attested: Option<&Attested>, taken: Option<&Received>) -> String {
     }
 }
 
-fn facts(of: &Attested, zone: &TimeZone) -> Vec<(&'static str, String)> {
+fn facts(of: &Attested, zone: &TimeZone) -> Vec<(&'static str, String, bool)> {
     let form = match of.lacking {
         (0, 0) => "complete, and its rules held".to_owned(),
         (missing, broken) => {
@@ -134,13 +134,13 @@ fn facts(of: &Attested, zone: &TimeZone) -> Vec<(&'static str, String)> {
         }
     };
     vec![
-        ("Officer", escape(&of.officer)),
-        ("Role", escape(&of.role)),
-        ("Signed", words::moment(of.signed, zone)),
-        ("Report as of", words::moment(of.as_of, zone)),
-        ("Its form", form),
-        ("SHA-256 of the report in JSON", escape(&of.report_sha256)),
-        ("Key", escape(&of.fingerprint)),
+        ("Officer", escape(&of.officer), false),
+        ("Role", escape(&of.role), false),
+        ("Signed", words::second(of.signed, zone), false),
+        ("Report as of", words::second(of.as_of, zone), false),
+        ("Its form", form, false),
+        ("SHA-256 of the report in JSON", escape(&of.report_sha256), true),
+        ("Key", escape(&of.fingerprint), true),
     ]
 }
 
@@ -155,7 +155,7 @@ fn receipt(of: &Received, mine: Option<bool>, zone: &TimeZone) -> ReceiptView {
     ReceiptView {
         version: of.version.to_string(),
         authority: escape(&of.authority),
-        received: words::moment(of.received, zone),
+        received: words::second(of.received, zone),
         label,
         class,
         due: of.due.map(|due| words::moment(due, zone)).unwrap_or_default(),
@@ -166,5 +166,67 @@ fn receipt(of: &Received, mine: Option<bool>, zone: &TimeZone) -> ReceiptView {
         },
         report_sha256: escape(&of.report_sha256),
         fingerprint: escape(&of.fingerprint),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A receipt of each version up to `count`, of reports with the digest `1`, `2`, ...; the last one came late.
+    fn receipts(count: u32) -> Vec<Received> {
+        let due: jiff::Timestamp = "2021-04-23T21:00:00Z".parse().unwrap();
+        let one = |version: u32| Received {
+            authority: "Authority".to_owned(),
+            version,
+            received: due + jiff::SignedDuration::from_secs(i64::from(version) - i64::from(count - 1)),
+            due: Some(due),
+            late: version == count,
+            report_sha256: version.to_string(),
+            fingerprint: "SHA256:x".to_owned(),
+            holds: true,
+        };
+        (1..=count).map(one).collect()
+    }
+
+    fn attested(report_sha256: &str, standing: Standing) -> Option<Attested> {
+        Some(Attested {
+            officer: "J. Doe".to_owned(),
+            role: "CIO".to_owned(),
+            signed: jiff::Timestamp::UNIX_EPOCH,
+            as_of: jiff::Timestamp::UNIX_EPOCH,
+            report_sha256: report_sha256.to_owned(),
+            fingerprint: "SHA256:y".to_owned(),
+            lacking: (1, 2),
+            standing,
+        })
+    }
+
+    #[test]
+    fn the_latest_of_many_receipts_are_shown_and_the_others_counted() {
+        let filing = Filing { attested: attested("12", Standing::Current), receipts: receipts(12) };
+        let view = view(&filing, &TimeZone::UTC);
+        let shown: Vec<_> = view.receipts.iter().map(|one| (one.version.as_str(), one.label, one.whose)).collect();
+        assert_eq!(shown[0], ("12", "late", "the report attested last"));
+        assert_eq!(shown[9], ("3", "in time", "an earlier report"));
+        assert_eq!((shown.len(), view.more, view.untaken.as_str()), (10, 2, ""));
+        assert_eq!(view.short, "Attested by J. Doe (CIO); received by Authority as version 12, late.");
+    }
+
+    #[test]
+    fn a_second_after_the_deadline_is_seen_as_one() {
+        let view = view(&Filing { attested: None, receipts: receipts(1) }, &TimeZone::UTC);
+        assert_eq!(view.receipts[0].received, "Fri 23 Apr 2021 21:00:01 UTC");
+        assert_eq!(view.receipts[0].due, "Fri 23 Apr 2021 21:00 UTC");
+    }
+
+    #[test]
+    fn a_receipt_that_is_not_signed_takes_nothing_and_an_incomplete_form_stays_said() {
+        let mut forged = receipts(1);
+        forged[0].holds = false;
+        let view = view(&Filing { attested: attested("1", Standing::Lost), receipts: forged }, &TimeZone::UTC);
+        assert_eq!(view.receipts[0].label, "signature does not hold");
+        assert_eq!(view.untaken, "No receipt is for the report that was attested last.");
+        assert!(view.facts.iter().any(|(_, said, _)| said == "incomplete: 1 answer was missing, 2 rules did not hold"));
     }
 }
