@@ -98,8 +98,8 @@ impl Receipt {
         Ok(receipt)
     }
 
-    /// Verifies a signature whose key nobody vouches for, and says which key it is of. By it a receipt is shown that was
-    /// taken into a case before, under the key of then; one that comes anew counts by [`crate::verify`] alone.
+    /// Verifies a signature whose key nobody vouches for, and says which key it is of. By it a receipt is shown that
+    /// was taken into a case before, under the key of then; one that comes anew counts by [`crate::verify`] alone.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! Exchange: do other programs take what a report says, and does it say no more than the case?
 //!
-//! STIX and CSAF, each before the public validator of its format, and the report and the incident before the schemas that
-//! are published with them. The validators are put below `target/validators` by `ci/validators.sh`; without them the tests
-//! that ask them end, except in CI.
+//! STIX and CSAF, each before the public validator of its format, and the report and the incident before the schemas
+//! that are published with them. The validators are put below `target/validators` by `ci/validators.sh`; without them
+//! the tests that ask them end, except in CI.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "integration tests that run validators")]
 #![expect(clippy::print_stderr, reason = "says what is skipped")]
 

@@ -93,8 +93,8 @@ pub(super) fn report_of(pack: &Pack, state: &State, built: Built) -> Report {
     Report::build(pack, state, &plan(pack, state, built.at, Again::WhenDue), built)
 }
 
-/// What a case says otherwise than in a report that was attested. How long the case is and which program made the report
-/// is not compared.
+/// What a case says otherwise than in a report that was attested. How long the case is and which program made the
+/// report is not compared.
 pub(super) fn changed(
     pack: &Pack,
     state: &State,

@@ -1,4 +1,4 @@
-//! Filing: does whoever reads a report see who answers for it and who took it, and does the report itself stay the same?
+//! Filing: does whoever reads a report see who answers for it and who took it, and does the report stay the same?
 
 use std::fs;
 use std::path::Path;
