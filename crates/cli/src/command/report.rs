@@ -82,6 +82,7 @@ enum Form {
     Html,
     /// Pages of A4, tagged for screen readers
     Pdf,
+    /// All that the report knows, in the form of docs/report.schema.json
     Json,
     Xlsx,
     Csv,

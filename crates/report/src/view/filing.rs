@@ -63,7 +63,7 @@ pub(super) fn view(filing: &Filing, zone: &TimeZone) -> FilingView {
     FilingView {
         label,
         class,
-        short: short(attested, taken),
+        short: short(attested, taken, receipts.iter().copied().find(|receipt| receipt.holds)),
         standing,
         changed: match attested.map(|of| &of.standing) {
             Some(Standing::Stale(changed)) => changed.iter().map(escape).collect(),
@@ -103,15 +103,17 @@ fn standing(of: Option<&Standing>) -> (&'static str, &'static str, String) {
     (label, class, means.to_owned())
 }
 
-fn short(attested: Option<&Attested>, taken: Option<&Received>) -> String {
+/// The whole in one sentence; `taken` is the receipt for what was attested last, `latest` the latest that holds.
+fn short(attested: Option<&Attested>, taken: Option<&Received>, latest: Option<&Received>) -> String {
     let Some(of) = attested else {
         return "Nobody answers for this report yet.".to_owned();
     };
     let (officer, role) = (escape(&of.officer), escape(&of.role));
     let who = format!("Attested by {officer} ({role})");
-    let taken = match taken {
-        None => "no receipt of an authority yet".to_owned(),
-        Some(receipt) => {
+    let taken = match (taken, latest) {
+        (None, None) => "no receipt of an authority yet".to_owned(),
+        (None, Some(earlier)) => format!("no receipt yet, the latest is for version {}", earlier.version),
+        (Some(receipt), _) => {
             let late = if receipt.late { ", late" } else { "" };
             format!("received by {} as version {}{late}", escape(&receipt.authority), receipt.version)
         }
@@ -211,6 +213,9 @@ mod tests {
         assert_eq!(shown[9], ("3", "in time", "an earlier report"));
         assert_eq!((shown.len(), view.more, view.untaken.as_str()), (10, 2, ""));
         assert_eq!(view.short, "Attested by J. Doe (CIO); received by Authority as version 12, late.");
+        let newer = Filing { attested: attested("13", Standing::Current), receipts: receipts(12) };
+        let short = super::view(&newer, &TimeZone::UTC).short;
+        assert_eq!(short, "Attested by J. Doe (CIO); no receipt yet, the latest is for version 12.");
     }
 
     #[test]
