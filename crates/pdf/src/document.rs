@@ -197,8 +197,10 @@ impl Setting<'_> {
         let rest = report.rest.as_ref().map(|rest| format!(" Nothing is owed: the directive is {rest}."));
         let issuer = format!("Issued by {}.{}", report.issuer, rest.unwrap_or_default());
         self.paragraph(&[span(issuer, BODY.ink(SOFT))]);
-        let filing = span(&self.view.filing.short, BODY.bold().ink(ink_of(self.view.filing.class)));
-        self.paragraph(&[filing]);
+        let filing = &self.view.filing;
+        let label = span(filing::sentence(filing.label), BODY.bold().ink(ink_of(filing.class)));
+        let short = span(format!("  {}", filing.short), BODY);
+        self.paragraph(&[label, short]);
         self.paper.y += 8.0;
     }
 

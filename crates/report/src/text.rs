@@ -51,7 +51,7 @@ impl Page {
         self.line(0, &format!("{}  {}", report.pack.id, report.title));
         self.line(0, &escape(&report.organisation));
         self.line(0, &words::moment(report.at, &report.zone));
-        self.line(0, &filing.short);
+        self.line(0, &format!("{}: {}", filing.label, filing.short));
         if let Some(rest) = &report.rest {
             self.line(0, &format!("Nothing is owed: the directive is {rest}."));
         }

@@ -10,7 +10,7 @@ impl Setting<'_> {
     pub(super) fn filing(&mut self) {
         self.heading(2, "Attestation and receipts");
         let (label, class) = (self.view.filing.label, self.view.filing.class);
-        let standing = span(format!("   {}", self.view.filing.standing), BODY);
+        let standing = span(format!("  {}", self.view.filing.standing), BODY);
         self.paragraph(&[span(sentence(label), BODY.bold().ink(ink_of(class))), standing]);
         self.list(self.view.filing.changed.iter().map(plain).collect());
         let facts = std::mem::take(&mut self.view.filing.facts);
@@ -40,7 +40,7 @@ impl Setting<'_> {
 }
 
 /// A label as it begins a sentence and ends it.
-fn sentence(label: &str) -> String {
+pub(super) fn sentence(label: &str) -> String {
     let mut letters = label.chars();
     letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }

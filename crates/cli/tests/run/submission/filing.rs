@@ -63,6 +63,7 @@ fn a_report_says_that_nobody_answers_for_it_until_somebody_does_and_in_json_says
     desk.complete();
     let officer = desk.key("officer");
     has(&desk.read("html"), &["<span class=\"status medium\">not attested yet</span>", "holds no receipt"]);
+    has(&desk.read("text"), &["\nnot attested yet: Nobody answers for this report yet.\n"]);
     has(&desk.read("text"), &["\nATTESTATION AND RECEIPTS\n  not attested yet: Nobody answers for this report yet.\n"]);
     let before = said(&desk);
     let statement = desk.attest(&officer);
