@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::key::{self, PublicKey, Refused};
 use crate::statement::{self, Error, Reader, Writer};
 
 const TITLE: &str = "portcullis-receipt 1";
@@ -95,5 +96,16 @@ impl Receipt {
         }
         lines.end(&receipt.text())?;
         Ok(receipt)
+    }
+
+    /// Verifies a signature whose key nobody vouches for, and says which key it is of. By it a receipt is shown that
+    /// was taken into a case before, under the key of then; one that comes anew counts by [`crate::verify`] alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], by what is wrong.
+    pub fn signer(text: &str, signature: &str) -> Result<PublicKey, Refused> {
+        let claimed = key::claimed(signature)?;
+        key::verify(text, signature, crate::RECEIPT, &[claimed])
     }
 }

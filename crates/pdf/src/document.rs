@@ -2,6 +2,7 @@
 //!
 //! The parts and their words are those of [`report::view`]; here they get a place.
 
+mod filing;
 mod form;
 mod instance;
 
@@ -16,6 +17,7 @@ use krilla::outline::{Outline, OutlineNode};
 use krilla::tagging::{ListNumbering, Tag};
 use krilla::{Document, SerializeSettings};
 use report::Report;
+use report::filing::Filing;
 use report::view::{DutyView, GapView, View, view};
 
 use crate::fonts::Fonts;
@@ -42,7 +44,7 @@ struct Heading {
 }
 
 /// Sets a report, with or without the demands of archives.
-pub(crate) fn set(report: &Report, options: &Options, archival: bool) -> Result<Rendered, Error> {
+pub(crate) fn set(report: &Report, filing: &Filing, options: &Options, archival: bool) -> Result<Rendered, Error> {
     let configuration = if archival {
         let builder = ConfigurationBuilder::new().with_archival_validator(Archival::A2_A);
         builder.with_accessibility_validator(Accessibility::UA1).finish()
@@ -51,7 +53,7 @@ pub(crate) fn set(report: &Report, options: &Options, archival: bool) -> Result<
     };
     let configuration = configuration.map_err(|err| Error::Write(format!("{err:?}")))?;
     let settings = SerializeSettings { configuration, enable_tagging: true, ..SerializeSettings::default() };
-    let view = view(report);
+    let view = view(report, filing);
     let foot = foot(&view);
     let paper = Paper::new(Document::new_with(settings), Fonts::new(&options.fonts)?, foot);
     let mut setting = Setting { view, paper, headings: Vec::new() };
@@ -132,6 +134,7 @@ impl Setting<'_> {
         self.instances();
         self.ledger();
         self.form();
+        self.filing();
         self.origin();
         self.inventory();
     }
@@ -194,15 +197,22 @@ impl Setting<'_> {
         let rest = report.rest.as_ref().map(|rest| format!(" Nothing is owed: the directive is {rest}."));
         let issuer = format!("Issued by {}.{}", report.issuer, rest.unwrap_or_default());
         self.paragraph(&[span(issuer, BODY.ink(SOFT))]);
+        let filing = &self.view.filing;
+        let label = span(filing::sentence(filing.label), BODY.bold().ink(ink_of(filing.class)));
+        let short = span(format!("  {}", filing.short), BODY);
+        self.paragraph(&[label, short]);
         self.paper.y += 8.0;
     }
 
     /// The numbers that say how it stands, in a row of boxes.
     fn tiles(&mut self) {
         let tiles: Vec<_> = self.view.tiles.iter().map(|tile| (tile.number, tile.label, tile.class)).collect();
-        let (gap, tall) = (7.0, 46.0);
+        let gap = 7.0;
         let columns = tiles.len().clamp(1, 6);
         let wide = (self.paper.width() + gap) / columns as f32 - gap;
+        // A label may need two lines where there are many numbers.
+        let mut label = |text: &str| self.paper.fonts.block(&[span(text, SMALL)], wide - 14.0).height();
+        let tall = 36.0 + tiles.iter().map(|(_, text, _)| label(text)).fold(0.0, f32::max);
         self.paper.tree.open(Tag::L(ListNumbering::None));
         for row in tiles.chunks(columns) {
             self.paper.need(tall);

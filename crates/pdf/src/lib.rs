@@ -16,6 +16,7 @@ mod table;
 mod tree;
 
 use report::Report;
+use report::filing::Filing;
 
 /// Settings of a rendering.
 #[derive(Debug, Clone, Default)]
@@ -50,15 +51,15 @@ pub enum Error {
     Write(String),
 }
 
-/// Sets a report on pages of A4.
+/// Sets a report on pages of A4, with who answers for it and who took it.
 ///
 /// # Errors
 ///
 /// [`Error::Font`] for a font that cannot be read, counted from one; [`Error::Write`] if the writer gives up.
-pub fn render(report: &Report, options: &Options) -> Result<Rendered, Error> {
+pub fn render(report: &Report, filing: &Filing, options: &Options) -> Result<Rendered, Error> {
     // What an instance calls itself may hold what an archive forbids. The report is written all the same.
-    match document::set(report, options, true) {
-        Err(Error::Write(_)) => document::set(report, options, false),
+    match document::set(report, filing, options, true) {
+        Err(Error::Write(_)) => document::set(report, filing, options, false),
         done => done,
     }
 }

@@ -9,7 +9,7 @@ use crate::paper::{Paper, Poured, Shape};
 use crate::style::{SHEET, SIDE, SMALL, Span, Style, span};
 
 /// White left and right of a text in its cell, and above and below it.
-const PAD: (f32, f32) = (5.0, 3.2);
+pub(crate) const PAD: (f32, f32) = (5.0, 3.2);
 
 /// A column.
 pub(crate) struct Column<'a> {

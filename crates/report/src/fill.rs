@@ -11,12 +11,14 @@ use directive::answers::{self, Broken, Given, GivenRow, Judgement, Missing};
 use directive::form::{Counted, Field, Form, Origin};
 use directive::pack::Pack;
 use directive::state::{Known, Log, State};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::words;
 
 /// A form with the answers that the case can prove.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Filled {
     /// The form's title.
     pub title: String,
@@ -37,7 +39,8 @@ pub struct Filled {
 }
 
 /// The answers about one instance.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Row {
     /// The instance.
     pub instance: String,
@@ -46,7 +49,8 @@ pub struct Row {
 }
 
 /// One answer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Answer {
     /// The question's id.
     pub id: String,

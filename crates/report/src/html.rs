@@ -5,6 +5,7 @@
 
 use askama::Template;
 
+use crate::filing::Filing;
 use crate::model::Report;
 use crate::view::{View, view};
 
@@ -14,11 +15,11 @@ struct Page<'a> {
     v: View<'a>,
 }
 
-/// Writes a report as a page.
+/// Writes a report as a page, with who answers for it and who took it.
 ///
 /// # Errors
 ///
 /// None in practice: the template is compiled in.
-pub fn render(report: &Report) -> Result<String, askama::Error> {
-    Page { v: view(report) }.render()
+pub fn render(report: &Report, filing: &Filing) -> Result<String, askama::Error> {
+    Page { v: view(report, filing) }.render()
 }

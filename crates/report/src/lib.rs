@@ -4,7 +4,8 @@
 //! owed, and the authority's form with every value that the case can prove. A value that nobody
 //! knows stays empty and is listed. [`text`], [`html`], [`json`], [`csv`] and [`workbook`] put the same
 //! report in different forms; [`stix`], [`csaf`] and [`incident`] hand it to other programs and to whoever answers for
-//! incidents; [`traces`] writes its timeline and its list of accounts. The same case and time give the same bytes.
+//! incidents; [`traces`] writes its timeline and its list of accounts. What people read says too who answers for the
+//! report and who took it ([`filing`]). The same case and time give the same bytes.
 //! Never invents a value, never reads a clock, never touches a file.
 
 mod changed;
@@ -12,6 +13,7 @@ mod chart;
 mod cpe;
 pub mod csaf;
 pub mod csv;
+pub mod filing;
 mod fill;
 pub mod handover;
 pub mod html;

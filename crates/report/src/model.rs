@@ -2,7 +2,8 @@
 //!
 //! Everything here comes from the records of the case and from the pack. The parts are in the order
 //! in which a reader asks: what must I do, what did you find, what did you not see, what goes on
-//! the form.
+//! the form. In JSON these types are closed: what is not named here is not in a report.
+//! Schema: docs/report.schema.json.
 
 use std::collections::BTreeMap;
 
@@ -16,12 +17,14 @@ use directive::state::{Known, State};
 use directive::verdict::Verdict;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::fill::{Filled, fill};
 
 /// A report on one case under one pack.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Report {
     /// Who reports.
     pub organisation: String,
@@ -33,19 +36,23 @@ pub struct Report {
     pub issuer: String,
     /// Why nothing is owed, if the directive is closed or not issued yet.
     pub rest: Option<String>,
-    /// When the report was built.
+    /// When the report was built (RFC 3339, UTC).
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: Timestamp,
     /// When the case was opened.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub opened: Option<Timestamp>,
     /// Whether all times are exercise times.
     pub exercise: bool,
     /// The program and version.
     pub tool: String,
     /// How many records the case held, and the hash of the last: `case verify --head` finds it.
+    #[schemars(range(min = 0))]
     pub records: i64,
     /// See `records`.
     pub head: String,
     /// Instances by latest verdict.
+    #[schemars(extend("propertyNames" = { "$ref": "#/$defs/Verdict" }))]
     pub verdicts: BTreeMap<Verdict, u64>,
     /// Duties that are open, and late.
     pub open: DutyCount,
@@ -68,7 +75,8 @@ pub struct Report {
 }
 
 /// A duty and whose it is.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct ReportDuty {
     /// The directive and action.
     pub action: String,
@@ -77,6 +85,7 @@ pub struct ReportDuty {
     /// What has to be done.
     pub title: String,
     /// When it is due.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub due: Option<Timestamp>,
     /// Why it is owed.
     pub why: String,
@@ -91,12 +100,14 @@ pub struct ReportDuty {
 }
 
 /// What is known of one instance.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct InstanceReport {
     /// Identity, addresses, version with its witnesses.
     #[serde(flatten)]
     pub instance: Instance,
     /// When the latest check ended.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub checked_at: Option<Timestamp>,
     /// What it concludes.
     pub conclusion: Option<Conclusion>,
@@ -114,6 +125,7 @@ pub struct InstanceReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merge: Option<Merge>,
     /// Earlier verdicts, oldest first: a restored instance is not one where nothing was found.
+    #[schemars(with = "Vec<(String, Verdict)>")]
     pub earlier: Vec<(Timestamp, Verdict)>,
 }
 

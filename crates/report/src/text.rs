@@ -8,21 +8,25 @@ use std::collections::BTreeMap;
 use directive::record::{Confidence, Finding, Gap};
 use directive::text::escape;
 
+use crate::filing::Filing;
 use crate::lines::Lines;
 use crate::model::{InstanceReport, Report, ReportDuty};
+use crate::view::{FilingView, filing_view};
 use crate::{traces, words};
 
 /// How many findings of one code are written out for an instance; the JSON form has all.
 const MOST_SHOWN: usize = 20;
 
-/// Writes a report as text, at most `width` columns where its words allow.
-pub fn render(report: &Report, width: usize) -> String {
+/// Writes a report as text, with who answers for it and who took it, at most `width` columns where its words allow.
+pub fn render(report: &Report, filing: &Filing, width: usize) -> String {
     let mut page = Page(Lines::new(width));
-    page.head(report);
+    let filing = filing_view(report, filing);
+    page.head(report, &filing);
     page.duties(report);
     page.instances(report);
     page.ledger(report);
     page.form(report);
+    page.filing(&filing);
     page.foot(report);
     page.0.into_text()
 }
@@ -39,7 +43,7 @@ impl Page {
         self.line(0, &text.to_uppercase());
     }
 
-    fn head(&mut self, report: &Report) {
+    fn head(&mut self, report: &Report, filing: &FilingView) {
         if report.exercise {
             self.line(0, "EXERCISE: every time in this report is exercise time.");
             self.0.blank();
@@ -47,6 +51,7 @@ impl Page {
         self.line(0, &format!("{}  {}", report.pack.id, report.title));
         self.line(0, &escape(&report.organisation));
         self.line(0, &words::moment(report.at, &report.zone));
+        self.line(0, &format!("{}: {}", filing.label, filing.short));
         if let Some(rest) = &report.rest {
             self.line(0, &format!("Nothing is owed: the directive is {rest}."));
         }
@@ -246,6 +251,28 @@ impl Page {
         for broken in &form.broken {
             let whose = broken.instance.as_deref().map(|name| format!("{}, ", escape(name))).unwrap_or_default();
             self.line(4, &format!("{whose}{}: {}", broken.rule, escape(&broken.text)));
+        }
+    }
+
+    fn filing(&mut self, filing: &FilingView) {
+        self.heading("Attestation and receipts");
+        self.line(2, &format!("{}: {}", filing.label, filing.standing));
+        filing.changed.iter().for_each(|what| self.line(4, &format!("changed: {what}")));
+        for (name, value, _) in &filing.facts {
+            self.line(4, &format!("{name}: {value}"));
+        }
+        for receipt in &filing.receipts {
+            self.line(2, &format!("receipt, version {}: {}", receipt.version, receipt.label));
+            let due = if receipt.due.is_empty() { String::new() } else { format!("; it was due {}", receipt.due) };
+            self.line(4, &format!("received {} by {}{due}", receipt.received, receipt.authority));
+            self.line(4, &format!("for {}, SHA-256 {}", receipt.whose, receipt.report_sha256));
+            self.line(4, &format!("key {}", receipt.fingerprint));
+        }
+        if filing.more > 0 {
+            self.line(2, &format!("and {} earlier receipts, all of them with `report receipt`", filing.more));
+        }
+        if !filing.untaken.is_empty() {
+            self.line(2, &filing.untaken);
         }
     }
 

@@ -3,6 +3,7 @@
 //! The same for the page and for paper: texts that are ready to be set, in the order in which a reader asks. What comes
 //! from an instance has its control characters made visible; escaping for a form of markup is that form's own work.
 
+mod filing;
 mod traces;
 
 use std::collections::BTreeMap;
@@ -10,11 +11,13 @@ use std::collections::BTreeMap;
 use directive::record::{Finding, Gap, Ledger};
 use directive::text::escape;
 
+use crate::filing::Filing;
 use crate::fill::Filled;
 use crate::model::{InstanceReport, Report, ReportDuty};
 use crate::words;
 
 pub use crate::chart::{Chart, Lane, Mark};
+pub use filing::{FilingView, ReceiptView};
 pub use traces::{AccountView, MomentView, TracesView};
 
 /// How many findings are written out for an instance; the JSON form has all.
@@ -48,6 +51,8 @@ pub struct View<'a> {
     pub gaps: Vec<GapView>,
     /// The authority's form.
     pub form: FormView<'a>,
+    /// Who answers for the report, and who took it.
+    pub filing: FilingView,
 }
 
 /// A number that says how it stands.
@@ -173,8 +178,13 @@ pub struct FormView<'a> {
     pub broken: Vec<String>,
 }
 
+/// Puts a filing alone in the words of a reader, in the zone of its report.
+pub(crate) fn filing_view(report: &Report, filing: &Filing) -> FilingView {
+    filing::view(filing, &report.zone)
+}
+
 /// Puts a report in the words of a reader.
-pub fn view(report: &Report) -> View<'_> {
+pub fn view<'r>(report: &'r Report, filing: &Filing) -> View<'r> {
     let (done, open) = report.duties.iter().partition::<Vec<_>, _>(|duty| duty.done);
     let (open, later) = open.into_iter().partition::<Vec<_>, _>(|duty| duty.after.is_empty());
     let ledger = report.ledger.as_ref();
@@ -202,6 +212,7 @@ pub fn view(report: &Report) -> View<'_> {
         unaccounted: ledger.map_or(0, Ledger::unaccounted),
         gaps: gaps(&report.gaps),
         form: form(&report.form),
+        filing: filing_view(report, filing),
     }
 }
 

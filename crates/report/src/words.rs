@@ -202,14 +202,23 @@ pub(crate) fn size(bytes: u64) -> String {
 
 /// A moment in the directive's zone, with UTC beside it: `Fri 23 Apr 2021 17:00 EDT (21:00 UTC)`.
 pub(crate) fn moment(at: Timestamp, zone: &TimeZone) -> String {
+    clocks(at, zone, "%H:%M")
+}
+
+/// The same to the second, where a second decides what is late: `Fri 23 Apr 2021 17:00:01 EDT (21:00:01 UTC)`.
+pub(crate) fn second(at: Timestamp, zone: &TimeZone) -> String {
+    clocks(at, zone, "%H:%M:%S")
+}
+
+fn clocks(at: Timestamp, zone: &TimeZone, time: &str) -> String {
     let here = at.to_zoned_datetime(zone.clone());
     let there = at.to_zoned_datetime(TimeZone::UTC);
-    let shown = here.strftime("%a %-d %b %Y %H:%M %Z").to_string();
+    let shown = here.strftime(&format!("%a %-d %b %Y {time} %Z")).to_string();
     if here.offset().is_zero() {
         return shown;
     }
-    let utc = if here.date() == there.date() { "%H:%M UTC" } else { "%-d %b %H:%M UTC" };
-    format!("{shown} ({})", there.strftime(utc))
+    let day = if here.date() == there.date() { "" } else { "%-d %b " };
+    format!("{shown} ({})", there.strftime(&format!("{day}{time} UTC")))
 }
 
 /// How far away a moment is: `in 2 d 5 h`, `3 h 20 min ago`, `now`.
@@ -245,6 +254,7 @@ mod tests {
         assert_eq!(moment(at("2021-04-23T21:00:00Z"), &zone), "Fri 23 Apr 2021 17:00 EDT (21:00 UTC)");
         assert_eq!(moment(at("2021-04-24T01:00:00Z"), &zone), "Fri 23 Apr 2021 21:00 EDT (24 Apr 01:00 UTC)");
         assert_eq!(moment(at("2021-04-23T21:00:00Z"), &TimeZone::UTC), "Fri 23 Apr 2021 21:00 UTC");
+        assert_eq!(second(at("2021-04-23T21:00:01Z"), &zone), "Fri 23 Apr 2021 17:00:01 EDT (21:00:01 UTC)");
     }
 
     #[test]

@@ -12,9 +12,11 @@ use clap::{Subcommand, ValueEnum};
 use crate::error::CommandError;
 use crate::open;
 use crate::ui::Ui;
+pub(super) use filing::filing;
 use work::Work;
 
 mod attest;
+mod filing;
 mod receipt;
 mod submit;
 mod work;
@@ -80,6 +82,7 @@ enum Form {
     Html,
     /// Pages of A4, tagged for screen readers
     Pdf,
+    /// All that the report knows, in the form of docs/report.schema.json
     Json,
     Xlsx,
     Csv,
@@ -120,11 +123,11 @@ pub(crate) fn run(ui: &mut Ui, args: &Args) -> Result<Exit, CommandError> {
             Ok(Exit::Done)
         }
         What::Render { to: Form::Pdf, output: Some(output), fonts, .. } => {
-            pages(ui, &report, output, fonts)?;
+            pages(ui, &work, &report, output, fonts)?;
             Ok(Exit::Done)
         }
         What::Render { to, output, namespace, .. } => {
-            let text = render(ui, *to, pack, &report, namespace.as_deref())?;
+            let text = render(ui, *to, &work, &report, namespace.as_deref())?;
             match output {
                 Some(path) => super::write_file(path, text.as_bytes())?,
                 None => ui.text(&text),
@@ -156,15 +159,15 @@ fn check(to: Form, output: Option<&Path>, form: Option<&Path>, fonts: &[PathBuf]
     }
 }
 
-fn render(ui: &Ui, to: Form, pack: &Pack, report: &Report, namespace: Option<&str>) -> Result<String, CommandError> {
+fn render(ui: &Ui, to: Form, work: &Work, report: &Report, namespace: Option<&str>) -> Result<String, CommandError> {
+    let pack = &work.pack;
     let no_table = |err| CommandError::because("the table cannot be made", err);
     let timelines = report.instances.iter().map(|one| (one.instance.name.as_str(), one.timeline.as_slice()));
     let accounts = report.instances.iter().map(|one| (one.instance.name.as_str(), one.accounts.as_slice()));
     match to {
-        Form::Text => Ok(::report::text::render(report, ui.width())),
-        Form::Html => {
-            ::report::html::render(report).map_err(|err| CommandError::because("the page cannot be made", err))
-        }
+        Form::Text => Ok(::report::text::render(report, &work.filing()?, ui.width())),
+        Form::Html => ::report::html::render(report, &work.filing()?)
+            .map_err(|err| CommandError::because("the page cannot be made", err)),
         Form::Json => ::report::json(report).map_err(|err| CommandError::because("the JSON cannot be made", err)),
         Form::Csv => ::report::csv::render(report, &pack.form).map_err(no_table),
         Form::Timeline => {
@@ -183,12 +186,13 @@ fn render(ui: &Ui, to: Form, pack: &Pack, report: &Report, namespace: Option<&st
 }
 
 /// Sets the report on pages.
-fn pages(ui: &mut Ui, report: &Report, output: &Path, fonts: &[PathBuf]) -> Result<(), CommandError> {
+fn pages(ui: &mut Ui, work: &Work, report: &Report, output: &Path, fonts: &[PathBuf]) -> Result<(), CommandError> {
     let read = |path: &PathBuf| {
         open::read(path).map_err(|err| CommandError::because(format!("cannot read the font {path:?}"), err))
     };
     let options = pdf::Options { fonts: fonts.iter().map(read).collect::<Result<_, _>>()? };
-    let made = pdf::render(report, &options).map_err(|err| CommandError::because("the pages cannot be set", err))?;
+    let failed = |err| CommandError::because("the pages cannot be set", err);
+    let made = pdf::render(report, &work.filing()?, &options).map_err(failed)?;
     super::write_file(output, &made.bytes)?;
     let plural = if made.pages == 1 { "" } else { "s" };
     ui.status(format_args!("{} page{plural}.", made.pages));

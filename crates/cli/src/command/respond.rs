@@ -14,10 +14,12 @@ use ::directive::state::{Known, State};
 use ::directive::text::escape;
 use ::directive::verdict::Exit;
 use ::lab::Lab;
+use ::report::filing::Filing;
 use ::report::{Built, Report};
 use ::respond::{Ended, Inputs, Responder, Watch};
 use jiff::Timestamp;
 
+use super::report::filing;
 use crate::clock::{self, Clock};
 use crate::error::CommandError;
 use crate::open;
@@ -235,8 +237,9 @@ impl End<'_> {
             let report = Report::build(pack, &self.state, plan, built);
             duties.open += report.open.open;
             duties.late += report.open.late;
-            let written = write_reports(self.case, pack, &report)?;
-            self.show(ui, pack, plan, &report);
+            let filing = filing(self.case, pack, &self.state)?;
+            let written = write_reports(self.case, pack, &report, &filing)?;
+            self.show(ui, pack, plan, &report, &filing);
             ui.status(format_args!("Report: {}", written.display()));
         }
         ui.status(format_args!("{} duties are open, {} of them late.", duties.open, duties.late));
@@ -250,10 +253,10 @@ impl End<'_> {
         Ok(exit)
     }
 
-    fn show(&self, ui: &mut Ui, pack: &Pack, plan: &Plan, report: &Report) {
+    fn show(&self, ui: &mut Ui, pack: &Pack, plan: &Plan, report: &Report, filing: &Filing) {
         if !ui.is_json() {
             let width = ui.width();
-            return ui.text(&::report::text::render(report, width));
+            return ui.text(&::report::text::render(report, filing, width));
         }
         for (n, owed) in plan.duties.iter().enumerate() {
             let body = Body::Duty(owed.duty.clone());
@@ -275,12 +278,13 @@ impl End<'_> {
 }
 
 /// The three forms of a report, in the case's folder; the page is the one to open.
-fn write_reports(case: &Case, pack: &Pack, report: &Report) -> Result<PathBuf, CommandError> {
+fn write_reports(case: &Case, pack: &Pack, report: &Report, filing: &Filing) -> Result<PathBuf, CommandError> {
     let path = |ending: &str| case.dir().join(format!("report-{}.{ending}", pack.id()));
-    let page = ::report::html::render(report).map_err(|err| CommandError::because("the page cannot be made", err))?;
+    let page =
+        ::report::html::render(report, filing).map_err(|err| CommandError::because("the page cannot be made", err))?;
     let json = ::report::json(report).map_err(|err| CommandError::because("the JSON cannot be made", err))?;
     super::write_file(&path("html"), page.as_bytes())?;
     super::write_file(&path("json"), json.as_bytes())?;
-    super::write_file(&path("txt"), ::report::text::render(report, 100).as_bytes())?;
+    super::write_file(&path("txt"), ::report::text::render(report, filing, 100).as_bytes())?;
     Ok(path("html"))
 }

@@ -19,6 +19,7 @@ mod packages;
 mod pages;
 mod remove;
 mod restart;
+mod report;
 mod resume;
 mod submission;
 mod update;

@@ -8,7 +8,7 @@ use crate::{arg, portcullis, run, stderr};
 
 /// What a program of poppler or qpdf prints about a file.
 #[track_caller]
-fn read(program: &str, arguments: &[&str]) -> String {
+pub(crate) fn read(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap_or_else(|err| panic!("{program}: {err}"));
     assert!(output.status.success(), "{program}: {}", stderr(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -16,7 +16,7 @@ fn read(program: &str, arguments: &[&str]) -> String {
 
 /// Whether the readers are installed. CI installs them.
 #[expect(clippy::print_stderr, reason = "a test that skips says so")]
-fn can_read() -> bool {
+pub(crate) fn can_read() -> bool {
     let there = Path::new("/usr/bin/pdfinfo").exists() && Path::new("/usr/bin/qpdf").exists();
     assert!(there || std::env::var_os("CI").is_none(), "CI has to install poppler-utils and qpdf");
     if !there {
@@ -50,9 +50,16 @@ fn the_lab_case_becomes_pages_that_can_be_searched_and_read_aloud() {
         assert!(info.contains(expected), "{expected:?} is not in {info}");
     }
     let text = read("pdftotext", &["-layout", arg(&file), "-"]);
-    for expected in
-        ["EXERCISE", "compcheckresult.cgi", "not checked", "Every address accounted for", "Signature", "2.b.i.isolate"]
-    {
+    for expected in [
+        "EXERCISE",
+        "compcheckresult.cgi",
+        "not checked",
+        "Every address accounted for",
+        "Signature",
+        "2.b.i.isolate",
+        "PSA7000c",
+        "vpn2.internal.agency.example",
+    ] {
         assert!(text.contains(expected), "{expected:?} is not in {text}");
     }
     let tags = read("pdfinfo", &["-struct", arg(&file)]);

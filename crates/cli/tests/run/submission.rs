@@ -3,6 +3,8 @@
 //! The server is the program itself, in a process of its own, over TLS on loopback; keys are of OpenSSH, certificates
 //! of OpenSSL.
 
+mod filing;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

@@ -6,8 +6,9 @@
 use report::view::Shown;
 
 use super::{Setting, column, plain, rows};
+use crate::fonts::Fonts;
 use crate::style::{A4, BODY, SMALL, SOFT, Span, WARN, span};
-use crate::table::{Column, Table};
+use crate::table::{Column, PAD, Table};
 
 impl Setting<'_> {
     pub(super) fn form(&mut self) {
@@ -46,7 +47,8 @@ impl Setting<'_> {
         let legend = questions.iter().map(|(label, question, _)| format!("{label} {question}")).collect::<Vec<_>>();
         self.paragraph(&[span(legend.join("   "), SMALL)]);
         let size = SMALL.size(6.6);
-        let shares = shares(&inventory);
+        let width = self.paper.width();
+        let shares = shares(&inventory, &mut self.paper.fonts, width);
         let mut columns = vec![Column { title: "Instance", share: shares[0] }];
         let titles = questions.iter().zip(&shares[1..]);
         columns.extend(titles.map(|((label, ..), share)| Column { title: label, share: *share }));
@@ -62,18 +64,33 @@ impl Setting<'_> {
     }
 }
 
-/// How wide each column wants to be: by its longest answers, within bounds, so that a column of yes and no stays
-/// narrow.
-fn shares(inventory: &[(String, Vec<Shown<'_>>)]) -> Vec<f32> {
+/// The longest word that stands in one piece, and the longest text that a column is made wide for, in letters.
+const WHOLE: (usize, usize) = (30, 44);
+
+/// How wide each column is, in parts of `width`: first its longest word, so that no "No" and no version is torn, and
+/// then what is left by its longest answer. Only the longest by their letters are measured: rows may be thousands.
+fn shares(inventory: &[(String, Vec<Shown<'_>>)], fonts: &mut Fonts, width: f32) -> Vec<f32> {
     let columns = 1 + inventory.first().map_or(0, |(_, answers)| answers.len());
-    let mut longest = vec![0_usize; columns];
+    let mut longest = vec![("Instance", "Instance"); columns];
+    longest[1..].fill(("", ""));
     for (name, answers) in inventory {
-        longest[0] = longest[0].max(name.chars().count()).max("Instance".len());
-        for (at, (label, _, value)) in answers.iter().enumerate().take(columns - 1) {
-            longest[at + 1] = longest[at + 1].max(value.chars().count()).max(label.chars().count());
+        let texts = answers.iter().take(columns - 1).enumerate();
+        let texts = texts.flat_map(|(at, (label, _, value))| [(at + 1, *label), (at + 1, value.as_str())]);
+        for (column, text) in texts.chain([(0, name.as_str())]) {
+            let (word, whole) = &mut longest[column];
+            *word = text.split_whitespace().chain([*word]).max_by_key(|word| word.len()).unwrap_or_default();
+            *whole = if text.len() > whole.len() { text } else { whole };
         }
     }
-    longest.into_iter().map(|letters| (letters as f32 + 3.0).clamp(6.5, 44.0)).collect()
+    let mut points = |text: &str, most: usize| {
+        let text: String = text.chars().take(most).collect();
+        fonts.block(&[span(text, BODY.size(6.6).bold())], f32::MAX).layout.width() + 2.0 * PAD.0 + 1.0
+    };
+    let wanted: Vec<_> = longest.iter().map(|(word, text)| (points(word, WHOLE.0), points(text, WHOLE.1))).collect();
+    let least: f32 = wanted.iter().map(|(least, _)| least).sum();
+    let more: f32 = wanted.iter().map(|(least, all)| (all - least).max(0.0)).sum();
+    let part = if more > 0.0 { ((width - least) / more).max(0.0) } else { 0.0 };
+    wanted.into_iter().map(|(least, all)| least + part * (all - least).max(0.0)).collect()
 }
 
 fn answer((label, question, value): &Shown<'_>) -> Vec<Vec<Span>> {

@@ -4,22 +4,7 @@ use directive::verdict::Verdict;
 use report::incident::{Error, Incident};
 use serde_json::Value;
 
-use crate::{Told, json, pack, root, told};
-
-const SCHEMA: &str = "docs/incident.schema.json";
-
-/// With its keys in order: whether `serde_json` keeps theirs depends on what else is built.
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Object(object) => {
-            let in_order: std::collections::BTreeMap<_, _> =
-                object.into_iter().map(|(key, value)| (key, sorted(value))).collect();
-            in_order.into_iter().collect()
-        }
-        Value::Array(items) => items.into_iter().map(sorted).collect(),
-        other => other,
-    }
-}
+use crate::{Told, golden, json, pack, sorted, told};
 
 fn schema() -> Value {
     let mut schema = schemars::schema_for!(Incident);
@@ -29,12 +14,7 @@ fn schema() -> Value {
 
 #[test]
 fn the_published_schema_is_the_one_of_the_code_and_a_submission_obeys_it() {
-    let path = root().join(SCHEMA);
-    let now = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, &now).unwrap();
-    }
-    assert!(std::fs::read_to_string(path).unwrap_or_default() == now, "{SCHEMA} is not what the code makes");
+    golden("docs/incident.schema.json", &schema());
     let validator = jsonschema::validator_for(&schema()).unwrap();
     let incident = json(&Incident::of(&told(true).report(&pack("ed-21-03"))).unwrap().json().unwrap());
     let errors: Vec<_> = validator.iter_errors(&incident).map(|err| err.to_string()).collect();

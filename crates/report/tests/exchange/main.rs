@@ -1,12 +1,14 @@
 //! Exchange: do other programs take what a report says, and does it say no more than the case?
 //!
-//! STIX, CSAF and the incident, each before the public validator of its format. Those are put below `target/validators`
-//! by `ci/validators.sh`; without them the tests that ask them end, except in CI.
+//! STIX and CSAF, each before the public validator of its format, and the report and the incident before the schemas
+//! that are published with them. The validators are put below `target/validators` by `ci/validators.sh`; without them
+//! the tests that ask them end, except in CI.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "integration tests that run validators")]
 #![expect(clippy::print_stderr, reason = "says what is skipped")]
 
 mod csaf;
 mod incident;
+mod json;
 mod stix;
 
 use std::path::{Path, PathBuf};
@@ -227,6 +229,29 @@ fn told_under(id: &str, exercise: bool) -> Told {
     told.verdict("vpn1", Verdict::Compromised);
     told.verdict("vpn2", Verdict::NoEvidenceFound);
     told
+}
+
+/// With its keys in order: whether `serde_json` keeps theirs depends on what else is built.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let in_order: std::collections::BTreeMap<_, _> =
+                object.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            in_order.into_iter().collect()
+        }
+        Value::Array(items) => items.into_iter().map(sorted).collect(),
+        other => other,
+    }
+}
+
+/// Holds a published schema against the one of the code; `UPDATE_GOLDEN=1` writes it anew.
+#[track_caller]
+fn golden(path: &str, schema: &Value) {
+    let now = serde_json::to_string_pretty(schema).unwrap() + "\n";
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(root().join(path), &now).unwrap();
+    }
+    assert!(std::fs::read_to_string(root().join(path)).unwrap_or_default() == now, "{path} is not what the code makes");
 }
 
 fn json(text: &str) -> Value {

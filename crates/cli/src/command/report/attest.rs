@@ -9,6 +9,7 @@ use ::directive::text::escape;
 use ::directive::verdict::Exit;
 use ::report::Report;
 
+use super::filing::is_signed;
 use super::work::Work;
 use crate::command::manifest::text;
 use crate::error::CommandError;
@@ -197,8 +198,7 @@ pub(super) fn lint(ui: &mut Ui, work: &Work) -> Result<bool, CommandError> {
         return Ok(true);
     };
     let who = format!("{} ({})", escape(&attestation.officer), escape(&attestation.role));
-    let signer = Attestation::signer(&attestation.statement, &attestation.signature);
-    if signer.is_ok_and(|key| key.fingerprint() == attestation.fingerprint) {
+    if is_signed(attestation) {
         return still_holds(ui, work, attestation, &bytes, &who);
     }
     ui.text(&format!("attestation: what {who} signed is not what the case holds\n"));

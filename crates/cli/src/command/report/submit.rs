@@ -5,15 +5,17 @@ use std::path::Path;
 
 use ::attest::Attestation;
 use ::case::Case;
-use ::directive::record::{self, Body, Outcome, Receipt, Step, Submission, SubmissionWay, short_digest};
+use ::directive::record::{self, Body, Outcome, Receipt, Record, Step, Submission, SubmissionWay, short_digest};
+use ::directive::state::State;
 use ::directive::text::escape;
 use ::directive::verdict::Exit;
+use ::report::Built;
 use ::report::handover::Handover;
 use serve::client::Error as ClientError;
 use serve::protocol::{Problem, Signed};
 
 use super::receipt::{Desk, show, verified};
-use super::work::Work;
+use super::work::{Work, report_of};
 use crate::error::CommandError;
 use crate::ui::Ui;
 
@@ -75,15 +77,21 @@ pub(super) fn run(ui: &mut Ui, all: &super::Args, args: &Args) -> Result<Exit, C
     Ok(Exit::Done)
 }
 
-/// The page of the attested report: what was recorded since, about handing it in, is not on it.
+/// The page of the attested report, of the case as it was when it was attested: what was recorded since, about handing
+/// it in, is not on it, so that whatever is handed over once is the same ever after.
 fn page(work: &Work, attestation: &record::Attestation, report: &[u8]) -> Result<String, CommandError> {
     let failed = |err| CommandError::because("the attested report cannot be read", err);
     let attested: serde_json::Value = serde_json::from_slice(report).map_err(failed)?;
-    let mut shown = work.report(attestation.as_of);
-    shown.records = attested["records"].as_i64().unwrap_or_default();
-    shown.head = attested["head"].as_str().unwrap_or_default().to_owned();
-    shown.tool = attested["tool"].as_str().unwrap_or_default().to_owned();
-    ::report::html::render(&shown).map_err(|err| CommandError::because("the page cannot be made", err))
+    let mut records = work.case.records()?;
+    let is_this = |record: &Record| matches!(&record.body, Body::Attestation(one) if one == attestation);
+    let end = records.iter().rposition(is_this).map_or(records.len(), |place| place + 1);
+    records.truncate(end);
+    let then = State::from_records(&records);
+    let text = |key: &str| attested[key].as_str().unwrap_or_default().to_owned();
+    let (records, head) = (attested["records"].as_i64().unwrap_or_default(), text("head"));
+    let shown = report_of(&work.pack, &then, Built { at: attestation.as_of, records, head, tool: text("tool") });
+    let filing = super::filing(&work.case, &work.pack, &then)?;
+    ::report::html::render(&shown, &filing).map_err(|err| CommandError::because("the page cannot be made", err))
 }
 
 fn submission(attestation: &record::Attestation, way: SubmissionWay, to: &str) -> Submission {

@@ -6,6 +6,7 @@ use directive::plan::{Again, plan};
 use directive::record::{Attestation, Body, Record};
 use directive::state::State;
 use jiff::Timestamp;
+use report::filing::Filing;
 use report::{Built, Report};
 
 use super::Args;
@@ -47,10 +48,14 @@ impl Work {
 
     /// The report as of a time.
     pub(super) fn report(&self, at: Timestamp) -> Report {
-        let plan = plan(&self.pack, &self.state, at, Again::WhenDue);
         let tool = concat!("portcullis ", env!("CARGO_PKG_VERSION")).to_owned();
         let built = Built { at, records: self.records, head: self.head.clone(), tool };
-        Report::build(&self.pack, &self.state, &plan, built)
+        report_of(&self.pack, &self.state, built)
+    }
+
+    /// Who answers for the report, and who took it.
+    pub(super) fn filing(&self) -> Result<Filing, CommandError> {
+        super::filing(&self.case, &self.pack, &self.state)
     }
 
     /// The latest attestation, with the bytes of the report that it is about.
@@ -70,11 +75,7 @@ impl Work {
 
     /// What the case says otherwise now than in a report that was attested. Handing the report in changes nothing.
     pub(super) fn changed(&self, attestation: &Attestation, bytes: &[u8]) -> Result<Vec<String>, CommandError> {
-        let now = self.report(attestation.as_of);
-        let filed: Vec<_> =
-            self.pack.form.actions.iter().map(|id| format!("{}/{}", self.pack.id(), id.get_ref())).collect();
-        report::changed(bytes, &now, &filed)
-            .map_err(|err| CommandError::because("the attested report cannot be compared", err))
+        changed(&self.pack, &self.state, attestation, bytes)
     }
 
     /// Appends what one command establishes, all or none.
@@ -85,4 +86,24 @@ impl Work {
         self.case.append(&records)?;
         Ok(())
     }
+}
+
+/// The report of what was recorded, as of a time.
+pub(super) fn report_of(pack: &Pack, state: &State, built: Built) -> Report {
+    Report::build(pack, state, &plan(pack, state, built.at, Again::WhenDue), built)
+}
+
+/// What a case says otherwise than in a report that was attested. How long the case is and which program made the
+/// report is not compared.
+pub(super) fn changed(
+    pack: &Pack,
+    state: &State,
+    attestation: &Attestation,
+    bytes: &[u8],
+) -> Result<Vec<String>, CommandError> {
+    let built = Built { at: attestation.as_of, records: 0, head: String::new(), tool: String::new() };
+    let now = report_of(pack, state, built);
+    let filed: Vec<_> = pack.form.actions.iter().map(|id| format!("{}/{}", pack.id(), id.get_ref())).collect();
+    report::changed(bytes, &now, &filed)
+        .map_err(|err| CommandError::because("the attested report cannot be compared", err))
 }
