@@ -116,10 +116,8 @@ pub(crate) fn check(file: &str, text: &str, updating: &Updating) -> Vec<Problem>
             problems.push(Problem::at(file, text, key.span(), message.to_owned()).hint(hint));
         };
         match key.get_ref() {
-            Key::Openpgp { fingerprint, .. } => {
-                if !is_whole(fingerprint) {
-                    at("no whole fingerprint", "40 or 64 hexadecimal digits: anybody can make a key with a short id");
-                }
+            Key::Openpgp { fingerprint, .. } if !is_whole(fingerprint) => {
+                at("no whole fingerprint", "40 or 64 hexadecimal digits: anybody can make a key with a short id");
             }
             Key::Minisign { key, .. } if key.len() != 56 => {
                 at("no key of minisign", "the second line of the file with the public key, 56 characters");
