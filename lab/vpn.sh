@@ -12,6 +12,8 @@
 #   198.51.100.7  nobody               every port refuses
 #   198.51.100.8  haproxy              TCP 443: a front that is none of the products
 #   198.51.100.9  OpenSSH              TCP 22, and at 198.51.100.10: one instance of two addresses
+#   198.51.100.11 charon, IKEv1        UDP 500 and 4500: the same daemon, which takes only version 1 there; what is sent
+#                                      of version 2 is dropped before it, as by a gateway that knows none
 #
 # vpn.tsv of the folder says which of them run here; one that is not installed is named and left out.
 set -euo pipefail
@@ -23,13 +25,15 @@ main() {
     # Two of them listen on every address of the namespace; each is to be found at its own.
     ip netns exec "$net" nft -f - <<'RULES'
 insert rule inet lab input ip daddr 198.51.100.0/28 accept
-insert rule inet lab input ip daddr 198.51.100.0/28 ip daddr != 198.51.100.3 udp dport { 500, 4500 } reject
+insert rule inet lab input ip daddr 198.51.100.0/28 ip daddr != { 198.51.100.3, 198.51.100.11 } udp dport { 500, 4500 } reject
 insert rule inet lab input ip daddr 198.51.100.0/28 ip daddr != 198.51.100.5 udp dport 51820 reject
+insert rule inet lab input ip daddr 198.51.100.11 udp dport 500 @th,200,8 0x20 drop
+insert rule inet lab input ip daddr 198.51.100.11 udp dport 4500 @th,232,8 0x20 drop
 RULES
     cat > "$folder/vpn.toml" <<SCOPE
 organisation = "Example Agency"
 contact = "soc@agency.example"
-networks = ["198.51.100.1/32", "198.51.100.2/31", "198.51.100.4/30", "198.51.100.8/31", "198.51.100.10/32"]
+networks = ["198.51.100.1/32", "198.51.100.2/31", "198.51.100.4/30", "198.51.100.8/31", "198.51.100.10/31"]
 ports = [22, 443]
 udp-ports = [443, 500, 1194, 4500, 51820]
 rate = 1000
@@ -148,6 +152,14 @@ connections {
         local { auth = psk }
         remote { auth = psk }
         children { any { } }
+    }
+    old {
+        version = 1
+        local_addrs = 198.51.100.11
+        proposals = aes256-sha256-modp2048
+        local { auth = psk }
+        remote { auth = psk }
+        children { old { } }
     }
 }
 secrets { ike-any { secret = x } }

@@ -331,7 +331,7 @@ fn real_vpn_daemons_answer_over_udp_and_what_is_silent_by_design_is_said() {
     }
     let counted = &counts[0];
     let udp = counted.ledger.udp.clone().unwrap();
-    assert_eq!(udp.asked, 50);
+    assert_eq!(udp.asked, 55);
     assert_eq!(udp.asked, udp.answered + udp.refused + udp.filtered + udp.silent + udp.not_asked);
     let found = |name: &str| {
         let mut at: Vec<&str> = Vec::new();
@@ -342,6 +342,9 @@ fn real_vpn_daemons_answer_over_udp_and_what_is_silent_by_design_is_said() {
     };
     if runs("strongswan") {
         assert_eq!(found("strongSwan"), "198.51.100.3:4500/udp 198.51.100.3:500/udp");
+        // The same daemon, where it knows the first version of IKE only, refuses what it is offered.
+        assert_eq!(found("Old IKE"), "198.51.100.11:4500/udp 198.51.100.11:500/udp");
+        assert_eq!((udp.kinds.get("IKEv2"), udp.kinds.get("IKEv1")), (Some(&2), Some(&2)));
     }
     if runs("openvpn") {
         assert_eq!(found("OpenVPN"), "198.51.100.2:1194/udp");
@@ -387,6 +390,7 @@ fn vpn_packs(net: &Net) -> Vec<PathBuf> {
             "name = \"strongSwan\"\nvendor = \"strongSwan\"",
             &probe("ike", "vendor=882fe56d6fd20dbc2251613b2ebe5beb"),
         ),
+        make("old-ike", "name = \"Old IKE\"\nvendor = \"Old\"", &probe("ike", "^IKEv1 notify=14$")),
         make("openvpn", "name = \"OpenVPN\"\nvendor = \"OpenVPN\"", &probe("openvpn", "^OpenVPN hard-reset$")),
         make("wireguard", "name = \"WireGuard\"\nvendor = \"WireGuard\"\nsilent-by-design = true", ""),
     ]
