@@ -1,8 +1,8 @@
 //! Handshake: who answers the first packet of a VPN over UDP?
 //!
 //! The first packet of IKEv2, OpenVPN and DTLS, as any client sends it, and what the first answer says; the handshake
-//! ends there. On the ports of IKE, IKEv1 is asked where nothing came back. A service that answers nobody it does not know (WireGuard, or OpenVPN with `tls-auth`) is silent: over
-//! UDP, silence says nothing.
+//! ends there. On the ports of IKE, IKEv1 is asked where nothing came back. A service that answers nobody it does not
+//! know (WireGuard, or OpenVPN with `tls-auth`) is silent: over UDP, silence says nothing.
 //! Bytes in, text out: no socket here. The text is what a pack's `banner` signs are held against.
 
 mod dtls;
@@ -25,8 +25,8 @@ pub(crate) fn kinds(port: u16) -> &'static [Over] {
     }
 }
 
-/// What is asked on a port of IKE where everything else was met with silence: the first as often as it takes for a packet
-/// that may be lost, the second once.
+/// What is asked on a port of IKE where everything else was met with silence: the first as often as it takes for a
+/// packet that may be lost, the second once.
 pub(crate) fn last_questions(port: u16, own: &Own) -> Option<(Vec<u8>, Vec<u8>)> {
     matches!(port, 500 | 4500).then(|| (ikev1::question(own), ikev1::usual_question(own)))
 }

@@ -3,7 +3,8 @@
 //! The first message of main mode. It offers what hardly anybody takes, so that the responder refuses it
 //! (NO-PROPOSAL-CHOSEN) and forgets us: one that it takes leaves a half-open association behind, and five of those made
 //! strongSwan silent to us and to all behind our address, where a dozen refusals changed nothing (strongswan.conf(5),
-//! `block_threshold`). A refusal names no vendor, and nobody is asked again for one. Who refuses in silence gets one message with common transforms.
+//! `block_threshold`). A refusal names no vendor, and nobody is asked again for one. Who refuses in silence gets one
+//! message with common transforms.
 //! Source: RFC 2408 sections 3.1 (header), 3.2 (payloads), 3.3 (attributes), 3.4 to 3.6 (SA, proposal, transform), 3.14
 //! (notification), 3.16 (vendor id), 5.4 (a refusal may be silent); RFC 2409 sections 5 and 5.1, appendix A; RFC 2407
 //! section 4.2 (IPsec DOI); IANA, "Internet Key Exchange (IKE) Attributes" (SHA2-256, groups 5 and 14).
@@ -36,8 +37,8 @@ type Transform = [u16; 5];
 /// DES-CBC, MD5, DSS signatures, MODP 768: all defined, and together hardly ever taken.
 const UNUSUAL: Transform = [1, 0, 1, 2, 1];
 
-/// AES-CBC with SHA2-256 and SHA, 3DES-CBC with SHA; each with pre-shared keys and RSA signatures, in MODP 2048, 1536 and
-/// 1024.
+/// AES-CBC with SHA2-256 and SHA, 3DES-CBC with SHA; each with pre-shared keys and RSA signatures, in MODP 2048, 1536
+/// and 1024.
 const CIPHERS: [[u16; 3]; 4] = [[7, 256, 4], [7, 256, 2], [7, 128, 2], [5, 0, 2]];
 const AUTHENTICATIONS: [u16; 2] = [1, 3];
 const GROUPS: [u16; 3] = [14, 5, 2];
