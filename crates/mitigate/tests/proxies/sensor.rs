@@ -4,11 +4,17 @@
 //! PCRE2 matches with Suricata's limits, both as a program and as compiled code (`sensor.c`). A match that takes too
 //! many steps is none there, which is why long paths are a matter of their own.
 
+// What a proof asks is known to the crate alone.
+#[path = "../../src/disguise.rs"]
+mod disguise;
+
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use mitigate::engine::{Rule, suricata};
+
+use disguise::{Disguise, Form};
 
 use super::pack;
 use super::proxy::is_there;
@@ -59,6 +65,35 @@ impl Sensor {
         assert_eq!(slow, compiled);
         slow.lines().enumerate().filter(|(_, matched)| *matched == "0").map(|(n, _)| n).collect()
     }
+}
+
+/// A disguise as the bytes of a request; `None` for HTTP/2, which this parser does not read.
+fn bytes(one: &Disguise) -> Option<String> {
+    let target = String::from_utf8(one.target.clone()).unwrap();
+    let (method, version, rest) = match &one.form {
+        Form::Method(method) => (*method, "1.1", "\r\n".to_owned()),
+        Form::Old => ("GET", "1.0", "\r\n".to_owned()),
+        Form::Chunked => ("POST", "1.1", "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n".to_owned()),
+        Form::Expect => ("POST", "1.1", "Expect: 100-continue\r\nContent-Length: 1\r\n\r\n".to_owned()),
+        Form::Header(lines) => ("GET", "1.1", format!("{lines}\r\n")),
+        Form::Two => return None,
+    };
+    Some(format!("{method} {target} HTTP/{version}\r\nHost: vpn.agency.example\r\n{rest}"))
+}
+
+#[test]
+fn every_request_of_a_proof_over_http_1_is_seen() {
+    let Some(sensor) = Sensor::build() else { return };
+    let pack = pack();
+    let rule = Rule { pack: pack.id(), workaround: pack.workaround("2104").unwrap() };
+    let headers: Vec<String> = rule.headers().map(str::to_owned).collect();
+    let of = |path: &str| disguise::of(path, "vpn.agency.example", &headers);
+    let disguises: Vec<Disguise> = rule.blocked().iter().flat_map(|blocked| of(&blocked.path)).collect();
+    let (names, requests): (Vec<&str>, Vec<String>) =
+        disguises.iter().filter_map(|one| Some((one.name, bytes(one)?))).unzip();
+    assert!(requests.len() > 400, "{}", requests.len());
+    let passed: Vec<&str> = sensor.passed(&requests).into_iter().map(|n| names[n]).collect();
+    assert!(passed.is_empty(), "{} of {}: {passed:?}", passed.len(), names.len());
 }
 
 fn get(target: &str) -> String {
