@@ -7,8 +7,9 @@
 //! message with common transforms. Who answers our IKEv2 by saying that it knows no such version
 //! (INVALID-MAJOR-VERSION, 5) is heard too, and not asked any more.
 //! Source: RFC 2408 sections 3.1 (header), 3.2 (payloads), 3.3 (attributes), 3.4 to 3.6 (SA, proposal, transform), 3.14
-//! (notification), 3.16 (vendor id), 5.2 (versions), 5.4 (a refusal may be silent); RFC 2409 sections 5 and 5.1,
-//! appendix A; RFC 2407 section 4.2 (IPsec DOI); IANA, "Internet Key Exchange (IKE) Attributes" (SHA2-256, groups 5 and 14).
+//! (notification), 3.16 (vendor id), 5.2 (versions), 5.4 (a refusal may be silent); RFC 2409 sections 5 and 5.1 and
+//! appendix A; RFC 2407 section 4.2 (IPsec DOI); RFC 3526 (groups 5 and 14); IANA, "Internet Key Exchange (IKE)
+//! Attributes" (SHA2-256).
 
 use std::fmt::Write as _;
 

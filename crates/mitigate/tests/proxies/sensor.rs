@@ -114,7 +114,7 @@ fn suricatas_parser_and_expressions_see_a_hundred_of_a_hundred_and_no_neighbour(
     assert_eq!(sensor.passed(&neighbours), (0..neighbours.len()).collect::<Vec<_>>());
 }
 
-/// Without the rules for long paths and those of few steps, 305 slashes are enough, or two rows of 20 encoded ones.
+/// Without the rules for long paths and those of few steps, 310 slashes are enough, or two rows of 20 encoded ones.
 #[test]
 fn no_padding_makes_a_disguise_so_long_that_the_engine_gives_up() {
     let Some(sensor) = Sensor::build() else { return };
