@@ -16,9 +16,12 @@ use crate::rule::{Dialect, Expressions, Swift};
 /// than 3,500 steps as one that does not match, and some three hundred slashes make ours take as many.
 const LONGEST: usize = 256;
 
-/// What a longer path needs to be a disguise, and the path of a page seldom has: bytes that are written otherwise, a
-/// parameter, a segment or slash that counts for nothing. As literals, which take no steps.
-const ODD: [&str; 5] = ["%", "|3b|", "//", "/.", "|5c|"];
+/// What a longer path needs to be a disguise, and the path of a page seldom has. Bytes that are written otherwise, a
+/// parameter, a backslash: in a class, which takes one step however long the path is.
+const ODD: &str = "%\\x3b\\x5c\\x00-\\x20\\x7f-\\xff";
+
+/// Segments and slashes that count for nothing: as literals, which take no steps and are found in a query too.
+const IDLE: [&str; 2] = ["//", "/."];
 
 /// The rule as a file. Ids begin at `first`; they must be free in the sensor.
 pub fn rules(rule: &Rule<'_>, first: u32) -> String {
@@ -41,10 +44,10 @@ pub fn rules(rule: &Rule<'_>, first: u32) -> String {
     }
     // A path that is too long to be judged is refused where it could be a disguise.
     let long = uri(&format!("^[^?]{{{}}}", LONGEST + 1));
-    for odd in ODD {
-        drop(format!("{long}content:\"{odd}\"; "));
+    drop(format!("{long}pcre:\"/^[^?{ODD}]*+[{ODD}]/i\"; "));
+    for idle in IDLE {
+        drop(format!("{long}content:\"{idle}\"; "));
     }
-    drop(format!("{long}pcre:\"/^[!->@-~]*+[^!-~]/i\"; "));
     for header in rule.headers() {
         let header = header.to_ascii_lowercase().replace('-', "[-_]");
         drop(format!("http.header_names; pcre:\"/\\r\\n{header}\\r\\n/i\"; "));

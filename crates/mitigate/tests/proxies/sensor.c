@@ -45,21 +45,6 @@ static pcre2_code *compile(const char *text, size_t length, int jit)
     return code;
 }
 
-/* `ab|3b|c"`: text, with bytes in hexadecimal between bars. */
-static void read_text(char *text, size_t room, const char *from)
-{
-    size_t length = 0;
-    for (unsigned byte; *from != '"' && length + 1 < room; text[length++] = (char)byte) {
-        byte = (unsigned char)*from;
-        if (*from != '|')
-            from++;
-        else if (sscanf(from, "|%2x|", &byte) == 1)
-            from += 4;
-        else
-            fail("not a byte", from);
-    }
-}
-
 /* One line: a head, then options, each to its `; `. */
 static void read_rule(char *line, int jit)
 {
@@ -84,7 +69,7 @@ static void read_rule(char *line, int jit)
             rule->count++;
         } else if (!strncmp(option, "content:\"", 9) && of_names >= 0) {
             condition->of_names = of_names;
-            read_text(condition->text, sizeof condition->text, option + 9);
+            snprintf(condition->text, sizeof condition->text, "%.*s", (int)(end - 1 - (option + 9)), option + 9);
             rule->count++;
         } else if (strncmp(option, "flow:", 5) && strncmp(option, "msg:", 4) && strncmp(option, "sid:", 4) &&
                    strncmp(option, "rev:", 4))

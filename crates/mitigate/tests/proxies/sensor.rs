@@ -108,8 +108,10 @@ fn suricatas_parser_and_expressions_see_a_hundred_of_a_hundred_and_no_neighbour(
     let disguises: Vec<String> = PATTERNS.iter().flat_map(|path| spellings(path)).map(whole).collect();
     assert_eq!((disguises.len(), sensor.passed(&disguises)), (100, vec![]));
     let mut neighbours: Vec<String> = NEIGHBOURS.into_iter().map(get).collect();
-    // A long path that is no disguise, and a long query that holds everything that one could be made of.
-    neighbours.push(get(&format!("/dana/home{}/index.cgi", "/folder-of-that-name".repeat(40))));
+    // A long path that is no disguise, one with a query, and a long query that holds all that one could be made of.
+    let long = format!("/dana/home{}/index.cgi", "/folder-of-that-name".repeat(40));
+    neighbours.push(get(&long));
+    neighbours.push(get(&format!("{long}?next=%2fhome%2f;v=1\\r\u{e9}sum\u{e9}")));
     neighbours.push(get(&format!("/dana/home/index.cgi?next={}", "//../%252f;v=1\\".repeat(60))));
     assert_eq!(sensor.passed(&neighbours), (0..neighbours.len()).collect::<Vec<_>>());
 }
