@@ -82,7 +82,8 @@ pub enum Over {
     Ssh,
     /// A handshake of TLS, and nothing inside it.
     Tls,
-    /// The first packet of IKEv2, over UDP: `IKEv2 sa vendor=882fe5.. notify=16388`.
+    /// The first packet of IKEv2, over UDP: `IKEv2 sa vendor=882fe5.. notify=16388`. Where it is met with
+    /// silence, that of IKEv1: `IKEv1 notify=14`.
     Ike,
     /// The first packet of OpenVPN, over UDP: `OpenVPN hard-reset`.
     Openvpn,

@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
+pub(crate) use self::datagram::Datagrams;
 pub(crate) use self::packet::Heard;
 pub(crate) use self::raw::Raw;
 

@@ -1,12 +1,13 @@
 //! Handshake: who answers the first packet of a VPN over UDP?
 //!
 //! The first packet of IKEv2, OpenVPN and DTLS, as any client sends it, and what the first answer says; the handshake
-//! ends there. A service that answers nobody it does not know (WireGuard, or OpenVPN with `tls-auth`) is silent: over
-//! UDP, silence says nothing.
+//! ends there. On the ports of IKE, IKEv1 is asked where nothing came back. A service that answers nobody it does not
+//! know (WireGuard, or OpenVPN with `tls-auth`) is silent: over UDP, silence says nothing.
 //! Bytes in, text out: no socket here. The text is what a pack's `banner` signs are held against.
 
 mod dtls;
 mod ike;
+mod ikev1;
 mod openvpn;
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -22,6 +23,12 @@ pub(crate) fn kinds(port: u16) -> &'static [Over] {
         1194 => &[Over::Openvpn],
         _ => &[Over::Dtls, Over::Openvpn, Over::Ike],
     }
+}
+
+/// What is asked on a port of IKE where everything else was met with silence: the first as often as it takes for a
+/// packet that may be lost, the second once.
+pub(crate) fn last_questions(port: u16, own: &Own) -> Option<(Vec<u8>, Vec<u8>)> {
+    matches!(port, 500 | 4500).then(|| (ikev1::question(own), ikev1::usual_question(own)))
 }
 
 /// One conversation's own bytes: an answer has to quote them, so that nobody else can give it.
@@ -61,7 +68,7 @@ pub(crate) fn question(kind: Over, own: &Own) -> Option<Vec<u8>> {
 /// What an answer is, if it is one to a packet of this kind.
 pub(crate) fn read(kind: Over, own: &Own, answer: &[u8]) -> Option<String> {
     match kind {
-        Over::Ike => ike::read(own, answer),
+        Over::Ike => ike::read(own, answer).or_else(|| ikev1::read(own, answer)),
         Over::Openvpn => openvpn::read(own, answer),
         Over::Dtls => dtls::read(answer),
         _ => None,
@@ -103,6 +110,13 @@ mod tests {
                 let _ = read(kind, &own, &real);
                 let _ = again(kind, &mut own, &answer);
             }
+            // Behind the header of an answer of IKEv1.
+            let own = Own::new(500);
+            let (mut real, _) = last_questions(500, &own).unwrap();
+            real.truncate(28);
+            real[8..16].fill(1);
+            real.extend(&answer);
+            assert!(read(Over::Ike, &own, &real).is_some_and(|said| said.starts_with("IKEv1")));
         }
     }
 
@@ -111,6 +125,11 @@ mod tests {
         let own = Own::new(443);
         for kind in [Over::Ike, Over::Openvpn, Over::Dtls] {
             assert_eq!(read(kind, &own, &question(kind, &own).unwrap()), None, "{kind:?}");
+        }
+        let own = Own::new(4500);
+        let (gentle, usual) = last_questions(4500, &own).unwrap();
+        for question in [gentle, usual] {
+            assert_eq!(read(Over::Ike, &own, &question), None);
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::Known;
 use crate::ask::{Answer, Spoken};
-use crate::fence::{ConnectError, Fence};
+use crate::fence::{ConnectError, Datagrams, Fence};
 use crate::handshake::{self, Own};
 use crate::identify::Reading;
 use crate::limits::Limits;
@@ -82,30 +82,54 @@ async fn talk(
     let datagrams = fence.datagrams(target).await?;
     let mut own = Own::new(target.port());
     let kinds = handshake::kinds(target.port());
-    for _ in 0..limits.datagrams.max(1) {
+    let tries = limits.datagrams.max(1) as usize;
+    for _ in 0..tries {
         for kind in kinds {
             if let Some(question) = handshake::question(*kind, &own) {
                 datagrams.send(&question).await?;
             }
         }
-        let until = Instant::now() + limits.connect;
-        for _ in 0..STRANGE {
-            let answer = match datagrams.receive(until).await {
-                Ok(answer) => answer,
-                Err(ConnectError::Silent) => break,
-                Err(err) => return Err(err),
-            };
-            let understood = |kind: &Over| Some(Spoken { over: *kind, text: handshake::read(*kind, &own, &answer)? });
-            let Some(spoken) = kinds.iter().find_map(understood) else { continue };
-            let more = handshake::again(spoken.over, &mut own, &answer);
-            *heard = Some(spoken);
-            match more {
-                Some(more) => datagrams.send(&more).await?,
-                None => return Ok(()),
-            }
+        if listen(&datagrams, limits, kinds, &mut own, heard).await? {
+            return Ok(());
+        }
+    }
+    let Some((gentle, last)) = handshake::last_questions(target.port(), &own).filter(|_| heard.is_none()) else {
+        return Ok(());
+    };
+    for question in std::iter::repeat_n(&gentle, tries).chain([&last]) {
+        datagrams.send(question).await?;
+        if listen(&datagrams, limits, kinds, &mut own, heard).await? {
+            return Ok(());
         }
     }
     Ok(())
+}
+
+/// Whether an answer came that leaves nothing to ask.
+async fn listen(
+    datagrams: &Datagrams<'_>,
+    limits: &Limits,
+    kinds: &[Over],
+    own: &mut Own,
+    heard: &mut Option<Spoken>,
+) -> Result<bool, ConnectError> {
+    let until = Instant::now() + limits.connect;
+    for _ in 0..STRANGE {
+        let answer = match datagrams.receive(until).await {
+            Ok(answer) => answer,
+            Err(ConnectError::Silent) => break,
+            Err(err) => return Err(err),
+        };
+        let understood = |kind: &Over| Some(Spoken { over: *kind, text: handshake::read(*kind, own, &answer)? });
+        let Some(spoken) = kinds.iter().find_map(understood) else { continue };
+        let more = handshake::again(spoken.over, own, &answer);
+        *heard = Some(spoken);
+        match more {
+            Some(more) => datagrams.send(&more).await?,
+            None => return Ok(true),
+        }
+    }
+    Ok(false)
 }
 
 /// Counts every address once, and what the answers are.

@@ -4,8 +4,9 @@
 //! Rules come as bytes with names, never as paths. A rule that cannot be used is reported with file, line and
 //! caret, and all others still run. A rule is held against events of its own log source only: without that, a rule
 //! that says what is *not* there matches every line of every other log.
-//! Not run, and reported: correlation rules with the rules that they count, and filters, since a filter of one set
-//! would silence the rules of another.
+//! Not run, and reported: correlation rules with the rules that they count, since the engine counts events as they
+//! arrive and ours arrive out of the order of their times; and filters, since a filter of one set would silence the
+//! rules of another.
 //! Source: Sigma Specification 2.1; rsigma 0.23.
 
 mod literals;

@@ -331,7 +331,7 @@ fn real_vpn_daemons_answer_over_udp_and_what_is_silent_by_design_is_said() {
     }
     let counted = &counts[0];
     let udp = counted.ledger.udp.clone().unwrap();
-    assert_eq!(udp.asked, 50);
+    assert_eq!(udp.asked, 55);
     assert_eq!(udp.asked, udp.answered + udp.refused + udp.filtered + udp.silent + udp.not_asked);
     let found = |name: &str| {
         let mut at: Vec<&str> = Vec::new();
@@ -342,6 +342,21 @@ fn real_vpn_daemons_answer_over_udp_and_what_is_silent_by_design_is_said() {
     };
     if runs("strongswan") {
         assert_eq!(found("strongSwan"), "198.51.100.3:4500/udp 198.51.100.3:500/udp");
+        // The same daemon, where it knows the first version of IKE only, refuses what it is offered.
+        assert_eq!(found("Old IKE"), "198.51.100.11:4500/udp 198.51.100.11:500/udp");
+        assert_eq!((udp.kinds.get("IKEv2"), udp.kinds.get("IKEv1")), (Some(&2), Some(&2)));
+        // Each count asked main mode once on each of two ports, of nobody who knows the second version; none was taken.
+        let said = std::fs::read_to_string(net.path("charon.said")).unwrap();
+        let times = |words: &str| said.matches(words).count();
+        assert_eq!((times("parsed ID_PROT request"), times("generating ID_PROT response")), (8, 0));
+        assert_eq!(times("received packet: from 192.0.2.1") - times("parsed IKE_SA_INIT request"), 8);
+        // Who refuses in silence is asked once with what is common, and names its vendor.
+        let silent = net.count("vpn-silent.toml", &packs);
+        let named = |one: &Instance| (one.name.clone(), one.product.clone());
+        let expected = ("198.51.100.12:500/udp".to_owned(), Some("strongSwan".to_owned()));
+        assert_eq!(silent.instances.iter().map(named).collect::<Vec<_>>(), [expected]);
+        let said = std::fs::read_to_string(net.path("charon.said")).unwrap();
+        assert_eq!(said.matches("generating ID_PROT response").count(), 1);
     }
     if runs("openvpn") {
         assert_eq!(found("OpenVPN"), "198.51.100.2:1194/udp");
@@ -387,6 +402,7 @@ fn vpn_packs(net: &Net) -> Vec<PathBuf> {
             "name = \"strongSwan\"\nvendor = \"strongSwan\"",
             &probe("ike", "vendor=882fe56d6fd20dbc2251613b2ebe5beb"),
         ),
+        make("old-ike", "name = \"Old IKE\"\nvendor = \"Old\"", &probe("ike", "^IKEv1 notify=14$")),
         make("openvpn", "name = \"OpenVPN\"\nvendor = \"OpenVPN\"", &probe("openvpn", "^OpenVPN hard-reset$")),
         make("wireguard", "name = \"WireGuard\"\nvendor = \"WireGuard\"\nsilent-by-design = true", ""),
     ]

@@ -115,7 +115,7 @@ fn public_value(own: &Own, group: u16) -> Vec<u8> {
 }
 
 /// A payload with its header: `next` is the type of the one behind it.
-fn payload(next: u8, content: &[u8]) -> Vec<u8> {
+pub(super) fn payload(next: u8, content: &[u8]) -> Vec<u8> {
     let mut payload = vec![next, 0];
     payload.extend(((content.len() + 4) as u16).to_be_bytes());
     payload.extend(content);
@@ -187,12 +187,17 @@ pub(super) fn wishes_more(own: &mut Own, answer: &[u8]) -> bool {
 /// The type and content of each payload of an answer to our request; what is longer than the packet ends them.
 fn payloads<'a>(own: &Own, answer: &'a [u8]) -> Option<Vec<(u8, &'a [u8])>> {
     let packet = if own.is_behind_nat { answer.strip_prefix(&[0; 4])? } else { answer };
-    let (header, mut rest) = packet.split_at_checked(HEADER)?;
-    let [mut next, version, exchange, flags] = *header.get(16..)?.first_chunk::<4>()?;
+    let (header, rest) = packet.split_at_checked(HEADER)?;
+    let [next, version, exchange, flags] = *header.get(16..)?.first_chunk::<4>()?;
     let is_answer = header.starts_with(&own.session) && flags & FLAG_RESPONSE != 0 && flags & FLAG_INITIATOR == 0;
     if !is_answer || version >> 4 != 2 || exchange != IKE_SA_INIT {
         return None;
     }
+    Some(chain(next, rest))
+}
+
+/// The payloads behind a header that says the type of the first: type and content of each.
+pub(super) fn chain(mut next: u8, mut rest: &[u8]) -> Vec<(u8, &[u8])> {
     let mut payloads = Vec::new();
     for _ in 0..MOST {
         let Some([following, _, high, low]) = rest.first_chunk::<4>().copied().filter(|_| next != 0) else { break };
@@ -201,7 +206,7 @@ fn payloads<'a>(own: &Own, answer: &'a [u8]) -> Option<Vec<(u8, &'a [u8])>> {
         payloads.push((next, &whole[4..]));
         (next, rest) = (following, behind);
     }
-    Some(payloads)
+    payloads
 }
 
 #[cfg(test)]

@@ -3,13 +3,25 @@
 //! An export, for Suricata 6 and later in IPS mode; it sees what is not encrypted. `drop` becomes `alert` where the
 //! sensor only listens. Each rule has a short literal of its own for the prefilter only where every spelling holds it,
 //! which is nowhere: the rules are meant for days, not for ever.
+//! Not run in Suricata itself, which Debian 12 has not: its parser and its expressions are (`tests/proxies/sensor.rs`).
 //! Source: Suricata user guide, "HTTP Keywords" (`http.uri.raw`, `http.header_names`), "pcre" (`;`, `"` and `/` are
-//! escaped).
+//! escaped), "suricata.yaml" (`pcre.match-limit`); Suricata's detect-pcre.c (an error of a match is no match).
 
 use std::fmt::Write as _;
 
 use super::Rule;
-use crate::rule::{Dialect, Expressions};
+use crate::rule::{Dialect, Expressions, Swift};
+
+/// The longest path that is left to the expressions alone, in characters. Suricata counts an expression that takes more
+/// than 3,500 steps as one that does not match, and some three hundred slashes make ours take as many.
+const LONGEST: usize = 256;
+
+/// What a longer path needs to be a disguise, and the path of a page seldom has. Bytes that are written otherwise, a
+/// parameter, a backslash: in a class, which takes one step however long the path is.
+const ODD: &str = "%\\x3b\\x5c\\x00-\\x20\\x7f-\\xff";
+
+/// Segments and slashes that count for nothing: as literals, which take no steps and are found in a query too.
+const IDLE: [&str; 2] = ["//", "/."];
 
 /// The rule as a file. Ids begin at `first`; they must be free in the sensor.
 pub fn rules(rule: &Rule<'_>, first: u32) -> String {
@@ -23,11 +35,18 @@ pub fn rules(rule: &Rule<'_>, first: u32) -> String {
         sid += 1;
     };
     let uri = |text: &str| format!("http.uri.raw; pcre:\"/{}/i\"; ", escape(text));
-    for text in of.spelt.iter().chain([&of.garbled]) {
+    let swift = Swift::new(&rule.blocked());
+    for text in of.spelt.iter().chain([&of.garbled]).chain(&swift.spelt).chain([&swift.host, &swift.parameter]) {
         drop(uri(text));
     }
     for text in &of.last {
         drop(format!("{}pcre:\"/{}/i\"; ", uri(&of.climbs), escape(text)));
+    }
+    // A path that is too long to be judged is refused where it could be a disguise.
+    let long = uri(&format!("^[^?]{{{}}}", LONGEST + 1));
+    drop(format!("{long}pcre:\"/^[^?{ODD}]*+[{ODD}]/i\"; "));
+    for idle in IDLE {
+        drop(format!("{long}content:\"{idle}\"; "));
     }
     for header in rule.headers() {
         let header = header.to_ascii_lowercase().replace('-', "[-_]");

@@ -9,6 +9,7 @@ mod lenient;
 mod proxy;
 mod remove;
 mod rules;
+mod sensor;
 mod ssh;
 
 use std::collections::BTreeMap;

@@ -11,11 +11,11 @@ use super::lenient::is_feature;
 use super::proxy::{Front, is_there};
 use super::*;
 
-const PATTERNS: [&str; 5] =
+pub(crate) const PATTERNS: [&str; 5] =
     ["/dana/meeting", "/dana/fb/smb", "/dana-cached/fb/smb", "/dana-ws/namedusers", "/dana-ws/metric"];
 
 /// Twenty spellings of a path, as whole requests without their host.
-fn spellings(path: &str) -> Vec<(String, String)> {
+pub(crate) fn spellings(path: &str) -> Vec<(String, String)> {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let join = |separator: &str| format!("{separator}{}", segments.join(separator));
     let (head, last) = path.rsplit_once('/').unwrap();
@@ -52,7 +52,7 @@ fn spellings(path: &str) -> Vec<(String, String)> {
     all
 }
 
-const NEIGHBOURS: [&str; 10] = [
+pub(crate) const NEIGHBOURS: [&str; 10] = [
     "/dana-na/auth/url_default/welcome.cgi",
     "/dana/meetings-help.html",
     "/dana/meeting-rooms/list.cgi",
