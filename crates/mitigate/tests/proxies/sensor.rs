@@ -1,8 +1,8 @@
 //! Sensor: which disguises do the rules for Suricata match, as its parser and its expressions see the request?
 //!
-//! Debian 12 has no Suricata, so that no engine of it has run here. What it is made of has: libhtp reads the request,
-//! PCRE2 matches with Suricata's limits, both as a program and as compiled code (`sensor.c`). A match that takes too
-//! many steps is none there, which is why long paths are a matter of their own.
+//! The package sources of these tests have no Suricata, so that no engine of it has run here. What it is made of has:
+//! libhtp reads the request, PCRE2 matches with Suricata's limits, both as a program and as compiled code (`sensor.c`).
+//! A match that takes too many steps is none there, which is why long paths are a matter of their own.
 
 // What a proof asks is known to the crate alone.
 #[path = "../../src/disguise.rs"]
