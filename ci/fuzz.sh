@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Does every reader of hostile bytes survive what libFuzzer makes of the corpus?
 #
-# Usage: ci/fuzz.sh [SECONDS]; each target runs for so long, 20 by default. Needs a C++ compiler and
+# Usage: ci/fuzz.sh [SECONDS [SEED]]; each target runs for so long, 20 by default. A seed makes the same cases
+# again, without one they are new. Needs a C++ compiler and
 # neither cargo-fuzz nor a nightly compiler: the flags below are those of cargo-fuzz without a
 # sanitizer, since our code holds no `unsafe`. The corpus in fuzz/corpus stays as it is.
 
@@ -9,6 +10,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly SECONDS_EACH=${1:-20}
+readonly SEED=${2:-0}
 readonly TARGET_DIR=$PWD/target/fuzz
 readonly CRASHES=$TARGET_DIR/crashes
 
@@ -50,7 +52,7 @@ survives() {
     if [[ -d fuzz/corpus/$name ]]; then
         cp -r "fuzz/corpus/$name/." "$copy/$name/"
     fi
-    "$binary" -max_total_time="$SECONDS_EACH" -rss_limit_mb=1024 -timeout=10 -print_final_stats=1 \
+    "$binary" -max_total_time="$SECONDS_EACH" -seed="$SEED" -rss_limit_mb=1024 -timeout=10 -print_final_stats=1 \
         -artifact_prefix="$CRASHES/$name-" "$copy/$name" 2>"$copy/log" || status=$?
     grep -E 'cov:|stat::|ERROR|panicked' "$copy/log" | tail -n 12
     if ((status != 0)); then

@@ -134,9 +134,8 @@ impl Chain {
             }
             let behind = rest.get(end..).unwrap_or_default();
             // The next record, or one whose length was taken away with the record that stood between.
-            if end == rest.len()
-                || (end < rest.len() && (begins(behind.get(2..).unwrap_or_default()) || begins(behind)))
-            {
+            let leads = end < rest.len() && (begins(behind.get(2..).unwrap_or_default()) || begins(behind));
+            if (end == rest.len() || leads) && !swallows(rest, end, less) {
                 self.record(&rest[2..end], out);
                 return Some(end);
             }
@@ -265,6 +264,21 @@ fn length(rest: &[u8], less: usize) -> Option<usize> {
 /// Whether a record with a length begins here.
 fn follows(rest: &[u8], less: usize) -> bool {
     length(rest, less).is_some() && begins(rest.get(2..).unwrap_or_default())
+}
+
+/// Whether what is said to be one record holds another: somebody raised a length over those behind it, to the beginning
+/// of a later one. What only looks like a beginning is a field, and stands behind a tab.
+fn swallows(rest: &[u8], end: usize, less: usize) -> bool {
+    let text = &rest[..end.min(rest.len())];
+    let mut from = 3;
+    while let Some(start) = find(text, from) {
+        let own = length(&text[start - 2..], less).map(|own| start - 2 + own);
+        if text[start - 1] < b'\t' || own.is_some_and(|own| own <= end) {
+            return true;
+        }
+        from = start + 1;
+    }
+    false
 }
 
 /// Whether the text of a record begins here: seconds and microseconds in hexadecimal, and a tab.

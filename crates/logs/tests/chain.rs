@@ -82,6 +82,33 @@ fn a_length_that_lies_costs_no_event() {
 }
 
 #[test]
+fn a_length_that_was_raised_over_other_records_hides_none_of_them() {
+    let mut starts = vec![HEADER];
+    while let Some(start) = starts.last().copied().filter(|start| *start < WHOLE.len()) {
+        starts.push(start + 2 + usize::from(u16::from_le_bytes([WHOLE[start], WHOLE[start + 1]])));
+    }
+    for covered in [2, 50, 150] {
+        let mut log = WHOLE.to_vec();
+        let (from, to) = (starts[10], starts[10 + covered]);
+        log[from..from + 2].copy_from_slice(&u16::try_from(to - from - 2).unwrap().to_le_bytes());
+        let (events, report) = read(&log);
+        assert_eq!((events.len(), report.break_count), (400, 1), "{covered}: {report:?}");
+    }
+    // The lengths of those behind it were spoilt as well.
+    let mut log = WHOLE.to_vec();
+    let covered = u16::try_from(starts[60] - starts[10] - 2).unwrap();
+    log[starts[10]..starts[10] + 2].copy_from_slice(&covered.to_le_bytes());
+    starts[11..60].iter().for_each(|start| log[*start..start + 2].fill(1));
+    let (events, report) = read(&log);
+    assert_eq!((events.len(), report.break_count > 0), (400, true), "{report:?}");
+    // Digits over ten records make a beginning before one of them, and a length that leads to another by chance.
+    let mut log = WHOLE.to_vec();
+    log[17_777..17_777 + 721].fill(b'5');
+    let (events, report) = read(&log);
+    assert!(events.len() >= 385 && report.break_count == 1, "{} {report:?}", events.len());
+}
+
+#[test]
 fn records_that_are_overwritten_are_a_break_with_their_bytes() {
     let mut log = WHOLE.to_vec();
     log[9000..9400].fill(0);

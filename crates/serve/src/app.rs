@@ -6,12 +6,14 @@
 use std::io::Read as _;
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use attest::{RECEIPT, Receipt, SecretKey};
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::State;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -91,11 +93,61 @@ async fn list(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, hea
 }
 
 async fn take(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request<Body>) -> Response {
-    take_in(app, peer, request).await.unwrap_or_else(|problem| problem.into_response())
+    let (head, mut body) = request.into_parts();
+    match take_in(app, peer, &head, &mut body).await {
+        Ok(answer) => answer,
+        Err(problem) => {
+            // Whoever closes a connection with bytes unread resets it, and the sender loses the answer that says why.
+            let _ = tokio::time::timeout(LINGER, pass_over(&mut body)).await;
+            problem.into_response()
+        }
+    }
 }
 
-async fn take_in(app: Arc<App>, peer: Peer, request: Request<Body>) -> Answer {
-    let (head, body) = request.into_parts();
+/// How long a sender whose report is refused may go on sending.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How many bytes of it are read and forgotten.
+const PASSED_OVER: usize = 4 << 20;
+
+async fn pass_over(body: &mut Body) {
+    let mut bytes = 0;
+    while let Some(Ok(more)) = next(body).await {
+        bytes += more.len();
+        if bytes > PASSED_OVER {
+            return;
+        }
+    }
+}
+
+/// The next bytes of a body.
+async fn next(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
+    loop {
+        match std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await? {
+            Ok(frame) => {
+                if let Ok(bytes) = frame.into_data() {
+                    return Some(Ok(bytes));
+                }
+            }
+            Err(err) => return Some(Err(err)),
+        }
+    }
+}
+
+/// All of a body; `None` if it is longer than it may be, or the connection broke: then nobody reads the answer.
+async fn whole(body: &mut Body, most: usize) -> Option<Vec<u8>> {
+    let mut all = Vec::new();
+    while let Some(more) = next(body).await {
+        let more = more.ok()?;
+        if all.len() + more.len() > most {
+            return None;
+        }
+        all.extend_from_slice(&more);
+    }
+    Some(all)
+}
+
+async fn take_in(app: Arc<App>, peer: Peer, head: &Parts, body: &mut Body) -> Answer {
     let organisation = app.organisation(peer, &head.headers)?;
     let signed = attestation(&head.headers)?;
     let is_packed = is_packed(&head.headers)?;
@@ -104,10 +156,9 @@ async fn take_in(app: Arc<App>, peer: Peer, request: Request<Body>) -> Answer {
     }
     let _room = Arc::clone(&app.room).try_acquire_owned().map_err(|_| Problem::busy())?;
     let most = usize::try_from(app.limits.body).unwrap_or(usize::MAX);
-    let whole = tokio::time::timeout(app.limits.body_time, axum::body::to_bytes(body, most));
+    let whole = tokio::time::timeout(app.limits.body_time, whole(body, most));
     let sent = whole.await.map_err(|_| Problem::slow(app.limits.body_time.as_secs()))?;
-    // Either it is longer than it may be, or the connection broke: then nobody reads the answer.
-    let sent = sent.map_err(|_| Problem::large(app.limits.body, "as they are sent"))?;
+    let sent = sent.ok_or_else(|| Problem::large(app.limits.body, "as they are sent"))?;
     let inside = Arc::clone(&app);
     // Reading and judging takes seconds for the largest reports: not on a thread that serves the others.
     let done = tokio::task::spawn_blocking(move || inside.keep(&organisation, &signed, &sent, is_packed)).await;

@@ -3,7 +3,8 @@
 //! An export, for Suricata 6 and later in IPS mode; it sees what is not encrypted. `drop` becomes `alert` where the
 //! sensor only listens. Each rule has a short literal of its own for the prefilter only where every spelling holds it,
 //! which is nowhere: the rules are meant for days, not for ever.
-//! Not run in Suricata itself, which our package sources have not: its parser and its expressions are (`tests/proxies/sensor.rs`).
+//! Not run in Suricata itself, which our package sources have not: its parser and its expressions are
+//! (`tests/proxies/sensor.rs`).
 //! Source: Suricata user guide, "HTTP Keywords" (`http.uri.raw`, `http.header_names`), "pcre" (`;`, `"` and `/` are
 //! escaped), "suricata.yaml" (`pcre.match-limit`); Suricata's detect-pcre.c (an error of a match is no match).
 
