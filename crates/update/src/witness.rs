@@ -11,6 +11,7 @@ use directive::pack::Pack;
 use directive::product::Current;
 use directive::record::{Finding, InstalledGeneration, Running, Service, Status, Witness};
 use directive::state::{Checked, Known};
+use directive::text::Text;
 use directive::version::Scheme;
 use jiff::{SignedDuration, Timestamp};
 
@@ -18,6 +19,9 @@ use crate::prove::{Claim, Said, Word};
 
 /// Findings of a check that say that a file is not the one that the vendor shipped.
 const OTHER_FILES: [&str; 3] = ["file-modified", "file-missing", "manifest-disagrees"];
+
+/// Findings that say that a process is not what its file is.
+const STALE: [&str; 3] = ["process-program-replaced", "process-code-changed", "process-program-deleted"];
 
 /// How what runs is seen.
 const LOOK: &str =
@@ -166,21 +170,20 @@ impl<'a> Asked<'a> {
         said(word, why)
     }
 
-    /// A program that is not its file any more. Where it is known who answers for the instance, only that one counts:
-    /// a session that began before the update runs on in the old program, and nobody new gets there.
+    /// A program of the product that is not its file any more. Where it is known who answers for the instance, only that
+    /// one counts: a session that began before the update runs on in the old program, and nobody new gets there. Where it
+    /// is not, one in a folder of the vendor's counts; any other may be somebody else's on the same machine.
     fn stale(&self, ours: &[&Service]) -> Option<String> {
-        let codes = ["process-program-replaced", "process-code-changed", "process-program-deleted"];
-        let mut found = self.findings_of_current().filter(|one| codes.contains(&one.code.as_str()));
-        if ours.is_empty() {
-            let old = found.next()?;
-            return Some(
-                old.place.clone().or_else(|| old.path.as_ref().map(|path| path.escaped())).unwrap_or_default(),
-            );
-        }
-        let is_changed = |service: &Service| {
-            let mut changed = self.findings_of_current().filter(|one| one.code == "process-code-changed");
-            changed.any(|one| one.path.as_ref() == Some(&service.program))
+        let found = |codes: &'static [&str]| {
+            let is_one = move |one: &&Finding| codes.contains(&one.code.as_str());
+            self.findings_of_current().filter(is_one).filter_map(|one| one.path.as_ref())
         };
+        if ours.is_empty() {
+            let folders = &self.pack.product.integrity.complete;
+            let is_vendors = |path: &&Text| folders.iter().any(|folder| is_below(path.as_bytes(), folder.as_bytes()));
+            return found(&STALE).find(is_vendors).map(Text::escaped);
+        }
+        let is_changed = |service: &Service| found(&["process-code-changed"]).any(|path| *path == service.program);
         let old = ours.iter().find(|service| service.replaced || is_changed(service))?;
         Some(format!("{} at {}", old.program.escaped(), old.at))
     }

@@ -169,6 +169,9 @@ fn a_program_that_started_after_the_installation_is_a_witness_where_its_files_ar
     // A session of before runs on in the old program, and whoever comes meets the new one.
     let session = judged(Some((60, false)), |it| it.findings = vec![("process-program-replaced", "/home/bin/web")]);
     assert_eq!(session.outcome, Outcome::Proved);
+    // Another program of the machine that waits for its own restart accuses nobody.
+    let other = judged(None, |it| it.findings = vec![("process-program-replaced", "/usr/sbin/cron")]);
+    assert_eq!((other.outcome, codes(&other)), (Outcome::Unproved, vec!["update-unproved"]));
     // Nobody knows what was started.
     let nobody = judged(Some((60, false)), |it| it.files = (Some(NEW), 0));
     assert_eq!(nobody.outcome, Outcome::Unproved);
