@@ -170,9 +170,9 @@ impl<'a> Asked<'a> {
         said(word, why)
     }
 
-    /// A program of the product that is not its file any more. Where it is known who answers for the instance, only that
-    /// one counts: a session that began before the update runs on in the old program, and nobody new gets there. Where it
-    /// is not, one in a folder of the vendor's counts; any other may be somebody else's on the same machine.
+    /// A program of the product that is not its file any more. Where it is known who answers for the instance, only
+    /// that one counts: a session that began before the update runs on in the old program, and nobody new gets there.
+    /// Where it is not, one in a folder of the vendor's counts; any other may be somebody else's on the same machine.
     fn stale(&self, ours: &[&Service]) -> Option<String> {
         let found = |codes: &'static [&str]| {
             let is_one = move |one: &&Finding| codes.contains(&one.code.as_str());

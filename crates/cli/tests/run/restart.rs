@@ -74,7 +74,7 @@ impl Place {
         assert!(responded.status.code() != Some(2), "{}", stderr(&responded));
     }
 
-    /// Now, by the clock of the exercise.
+    /// Now, by the clock of the exercise. Records tell whole seconds: what follows is in a later one.
     fn now(&self) -> String {
         let case = self.machine.path("case");
         let shown = records(&run(&["case", "show", "--case", arg(&case), "--json"]));
@@ -82,7 +82,9 @@ impl Place {
             Body::Case(opened) => Some(opened.clock_offset),
             _ => None,
         });
-        (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(offset.unwrap())).to_string()
+        let now = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(offset.unwrap());
+        std::thread::sleep(Duration::from_millis(1_100));
+        now.to_string()
     }
 
     /// Asks and checks again, then judges what happened since that moment.
