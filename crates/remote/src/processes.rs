@@ -17,6 +17,9 @@ const AT_ONCE: usize = 16;
 /// Links that are asked for before the first answer is waited for.
 const AHEAD: usize = 64;
 
+/// Names of a folder that are taken, whatever the caller allows.
+const ENTRIES: usize = 1 << 20;
+
 /// A machine.
 pub(crate) struct Processes(Connection);
 
@@ -93,9 +96,6 @@ impl Reach for Processes {
         Limits { processes: 8192, open_files: 8192, text_bytes: 4 << 20, ..Limits::default() }
     }
 }
-
-/// Names of a folder that are taken, whatever the caller allows.
-const ENTRIES: usize = 1 << 20;
 
 /// OpenSSH's server tells neither a link that leads nowhere nor a process that has ended from other failures.
 fn failure(error: io::Error) -> Failure {
