@@ -95,16 +95,8 @@ impl Host {
     /// Mounts below the root that are not the machine's own files.
     fn mounts(&self) -> HashMap<Vec<u8>, String> {
         let mut text = Vec::new();
-        if let Ok(handle) = self.connection.sftp.open(b"/proc/mounts") {
-            while text.len() < MOUNTS_BYTES {
-                let more = self.connection.sftp.read(&handle, text.len() as u64, READ_BYTES).and_then(Pending::data);
-                match more {
-                    Ok(Some(bytes)) if !bytes.is_empty() => text.extend_from_slice(&bytes),
-                    _ => break,
-                }
-            }
-            self.connection.sftp.close(&handle);
-        }
+        // What was read counts, also where the rest is not to be had.
+        let _ = self.connection.sftp.read_text(b"/proc/mounts", MOUNTS_BYTES, &mut text);
         let mut foreign = HashMap::new();
         for line in text.split(|byte| *byte == b'\n') {
             let mut words = line.split(|byte| *byte == b' ').skip(1);

@@ -8,7 +8,7 @@ use std::io;
 use evidence::live::{Failure, Limits, Reach};
 
 use crate::connection::{Connection, Refusal};
-use crate::sftp::{Pending, READ_BYTES};
+use crate::sftp::Pending;
 use crate::{Address, Error, Options};
 
 /// Questions that are under way at once: a link costs a round trip, whatever the line.
@@ -53,21 +53,9 @@ impl Reach for Processes {
     }
 
     fn text(&self, path: &str, limit: usize) -> Result<Vec<u8>, Failure> {
-        let sftp = &self.0.sftp;
-        let handle = sftp.open(path.as_bytes()).map_err(failure)?;
-        let mut bytes = Vec::new();
-        let read = loop {
-            match sftp.read(&handle, bytes.len() as u64, READ_BYTES).and_then(Pending::data) {
-                Ok(Some(more)) if !more.is_empty() => bytes.extend(more),
-                Ok(_) => break Ok(bytes),
-                Err(error) => break Err(failure(error)),
-            }
-            if bytes.len() > limit {
-                break Err(Failure::TooLarge { limit });
-            }
-        };
-        sftp.close(&handle);
-        read
+        let mut text = Vec::new();
+        self.0.sftp.read_text(path.as_bytes(), limit, &mut text).map_err(failure)?;
+        if text.len() > limit { Err(Failure::TooLarge { limit }) } else { Ok(text) }
     }
 
     fn links(&self, paths: &[String]) -> Vec<Result<Vec<u8>, Failure>> {
@@ -97,7 +85,7 @@ impl Reach for Processes {
     }
 }
 
-/// OpenSSH's server tells neither a link that leads nowhere nor a process that has ended from other failures.
+/// A process that has ended meanwhile is any other failure to OpenSSH's server.
 fn failure(error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::NotFound => Failure::Gone,

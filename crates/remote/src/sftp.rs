@@ -138,6 +138,25 @@ impl Sftp {
         self.ask(READ, &[&string(handle), &offset.to_be_bytes(), &count.to_be_bytes()])
     }
 
+    /// Reads a file without a size of its own to its end, or until more than `limit` bytes are there. What came before
+    /// an error stays in `text`.
+    pub(crate) fn read_text(&self, path: &[u8], limit: usize, text: &mut Vec<u8>) -> io::Result<()> {
+        let handle = self.open(path)?;
+        let mut read = Ok(());
+        while text.len() <= limit {
+            match self.read(&handle, text.len() as u64, READ_BYTES).and_then(Pending::data) {
+                Ok(Some(more)) if !more.is_empty() => text.extend_from_slice(&more),
+                Ok(_) => break,
+                Err(error) => {
+                    read = Err(error);
+                    break;
+                }
+            }
+        }
+        self.close(&handle);
+        read
+    }
+
     pub(crate) fn lstat(&self, path: &[u8]) -> io::Result<Attributes> {
         self.ask(LSTAT, &[&string(path)])?.attributes()
     }

@@ -6,12 +6,11 @@
 use std::io::Read as _;
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use attest::{RECEIPT, Receipt, SecretKey};
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, StatusCode, header};
@@ -23,6 +22,7 @@ use base64::prelude::BASE64_STANDARD;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
+use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
@@ -112,39 +112,12 @@ const PASSED_OVER: usize = 4 << 20;
 
 async fn pass_over(body: &mut Body) {
     let mut bytes = 0;
-    while let Some(Ok(more)) = next(body).await {
-        bytes += more.len();
+    while let Some(Ok(frame)) = body.frame().await {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
         if bytes > PASSED_OVER {
             return;
         }
     }
-}
-
-/// The next bytes of a body.
-async fn next(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
-    loop {
-        match std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await? {
-            Ok(frame) => {
-                if let Ok(bytes) = frame.into_data() {
-                    return Some(Ok(bytes));
-                }
-            }
-            Err(err) => return Some(Err(err)),
-        }
-    }
-}
-
-/// All of a body; `None` if it is longer than it may be, or the connection broke: then nobody reads the answer.
-async fn whole(body: &mut Body, most: usize) -> Option<Vec<u8>> {
-    let mut all = Vec::new();
-    while let Some(more) = next(body).await {
-        let more = more.ok()?;
-        if all.len() + more.len() > most {
-            return None;
-        }
-        all.extend_from_slice(&more);
-    }
-    Some(all)
 }
 
 async fn take_in(app: Arc<App>, peer: Peer, head: &Parts, body: &mut Body) -> Answer {
@@ -156,9 +129,10 @@ async fn take_in(app: Arc<App>, peer: Peer, head: &Parts, body: &mut Body) -> An
     }
     let _room = Arc::clone(&app.room).try_acquire_owned().map_err(|_| Problem::busy())?;
     let most = usize::try_from(app.limits.body).unwrap_or(usize::MAX);
-    let whole = tokio::time::timeout(app.limits.body_time, whole(body, most));
+    let whole = tokio::time::timeout(app.limits.body_time, Limited::new(body, most).collect());
     let sent = whole.await.map_err(|_| Problem::slow(app.limits.body_time.as_secs()))?;
-    let sent = sent.ok_or_else(|| Problem::large(app.limits.body, "as they are sent"))?;
+    // Either it is longer than it may be, or the connection broke: then nobody reads the answer.
+    let sent = sent.map_err(|_| Problem::large(app.limits.body, "as they are sent"))?.to_bytes();
     let inside = Arc::clone(&app);
     // Reading and judging takes seconds for the largest reports: not on a thread that serves the others.
     let done = tokio::task::spawn_blocking(move || inside.keep(&organisation, &signed, &sent, is_packed)).await;

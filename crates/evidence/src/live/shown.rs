@@ -115,7 +115,7 @@ pub fn shown(reach: &dyn Reach, progress: &dyn Progress) -> Result<Shown, Failur
         match link {
             Ok(link) => with_program.push((*pid, link)),
             // What is part of the kernel has none, and what has ended neither.
-            Err(Failure::Gone) => {}
+            Err(failure) if is_over(reach, *pid, &failure) => {}
             Err(_) => shown.unread.push(*pid),
         }
     }
@@ -147,7 +147,7 @@ fn processes(reach: &dyn Reach, of: &[(u32, Vec<u8>)], shown: &mut Shown, progre
                     let mut found = lock(&found);
                     match seen {
                         Ok(stood) => found.0.push(stood),
-                        Err(Failure::Gone) => {}
+                        Err(failure) if is_over(reach, *pid, &failure) => {}
                         Err(_) => found.1.push(*pid),
                     }
                 }
@@ -159,6 +159,11 @@ fn processes(reach: &dyn Reach, of: &[(u32, Vec<u8>)], shown: &mut Shown, progre
     shown.processes.sort_by_key(|stood| stood.pid);
     shown.unread.extend(unread);
     shown.unread.sort_unstable();
+}
+
+/// Whether a process ended while it was looked at, which not every way to its files tells from other failures.
+fn is_over(reach: &dyn Reach, pid: u32, failure: &Failure) -> bool {
+    matches!(failure, Failure::Gone) || !reach.is_there(format!("/proc/{pid}").as_bytes())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -315,7 +320,7 @@ mod tests {
                 ("/proc/7/fd", &["3"]),
                 ("/proc/8/fd", &["0", "3", "../../etc"]),
             ],
-            there: vec!["/usr/bin/web"],
+            there: vec!["/usr/bin/web", "/proc/9"],
         }
     }
 
@@ -337,7 +342,7 @@ mod tests {
         let old = replaced.processes.iter().find(|stood| stood.pid == 7).unwrap();
         assert_eq!(old.name, Text::from("a) b"));
         assert!(old.program.is_deleted && old.program.at_path.is_some_and(|now| now != old.program.identity));
-        machine.there.clear();
+        machine.there.retain(|path| *path != "/usr/bin/web");
         let gone = shown(&machine, &directive::progress::Unwatched).unwrap();
         let old = gone.processes.iter().find(|stood| stood.pid == 7).unwrap();
         assert!(old.program.is_deleted && old.program.at_path.is_none());
