@@ -35,8 +35,8 @@ pub(super) fn look(reach: &dyn Reach, clause: Option<&str>, progress: &dyn Progr
     Seen { running: ran, ..groups.finish(clause) }
 }
 
-/// Since when what answers here runs, by a passage of its own over `/proc`, so that it is counted as it is from outside.
-/// What cannot be seen is told by the look itself.
+/// Since when what answers here runs, by a passage of its own over `/proc`, so that it is counted as from outside. What
+/// cannot be seen is told by the look itself.
 pub(super) fn ran(running: &Running) -> Option<Ran> {
     shown(running, &Unwatched).ok()?.ran()
 }
